@@ -1,0 +1,67 @@
+"""The canonical code of *Seq2Seq, Exactly*: the task, the model, its training, and what the notebooks teach with.
+
+Data flows one way: each module imports only those above it in this table. Names are loaded when they are first used, so
+importing the package is quick and pulls in no figures or widgets.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "errors": ("InputError", "TrainingDivergedError"),
+    "task": ("START_TOKEN", "VOCABULARY_SIZE", "SubstringTask", "generate_example"),
+    "data": ("SyntheticDataset", "batches", "held_out"),
+    "model": ("Decoder", "Encoder", "Seq2Seq", "count_parameters", "init_weights", "shift_right", "start_tokens"),
+    "evaluation": (
+        "Scores",
+        "accuracy_after_first_error",
+        "evaluate",
+        "evaluating",
+        "exact_match",
+        "kind_of_mistake",
+        "mistakes",
+        "predict",
+        "score",
+        "table_of_mistakes",
+        "token_accuracy",
+        "token_loss",
+    ),
+    "training": (
+        "ORIGINAL",
+        "RECIPES",
+        "TUNED",
+        "Callback",
+        "PrintExamples",
+        "ProgressBar",
+        "Recipe",
+        "Run",
+        "build_model",
+        "find_device",
+        "find_recipe",
+        "fit",
+        "load_checkpoint",
+        "load_model",
+        "save_checkpoint",
+        "train_step",
+        "validate",
+    ),
+    "records": ("load_record",),
+    "plots": ("show",),
+    "widgets": ("LiveTraining", "explore", "slider"),
+    "teaching": ("EXERCISES", "check", "claim", "explain_missing_names", "progress", "quiz"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME_OF:
+        return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    if name in _HOMES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_HOMES})

@@ -1,0 +1,56 @@
+"""Examples on their way to the model: one at a time for a `DataLoader`, or in batches made on the device."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from .errors import InputError
+from .task import SubstringTask, generate_example
+
+# Splits never share a seed: training uses the run's own seed, the others add these.
+VALIDATION_SEED = 1_000_003
+TEST_SEED = 2_000_003
+
+
+class SyntheticDataset(IterableDataset):
+    """`size` examples, made one at a time: pairs of int64 tensors (S,) and (T,). The same seed gives the same ones.
+
+    With several `DataLoader` workers each makes its own share, so no example comes twice.
+    """
+
+    def __init__(self, size: int, seed: int = 0, length: int = 10) -> None:
+        if size < 0:
+            raise InputError(f"The number of examples must not be negative, but is {size}.")
+        self.size = size
+        self.seed = seed
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        rng = random.Random(self.seed)
+        worker = get_worker_info()
+        for number in range(self.size):
+            source, target = generate_example(rng, self.length)
+            if worker is None or number % worker.num_workers == worker.id:
+                yield torch.tensor(source), torch.tensor(target)
+
+
+def batches(
+    task: SubstringTask, batch_size: int, n_batches: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Fresh batches, source (B, S) and target (B, T), drawn on the generator's device and never repeated."""
+    for _ in range(n_batches):
+        yield task.sample(batch_size, generator)
+
+
+def held_out(task: SubstringTask, n: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """The n test examples every score is measured on: the same on every machine, whatever the model's seed."""
+    source, target = task.sample(n, torch.Generator().manual_seed(TEST_SEED))
+    return source.to(device), target.to(device)

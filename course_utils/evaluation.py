@@ -1,0 +1,173 @@
+"""How good is a model? Every measure here is taken over all examples at once: no mean of batch means.
+
+The logits scored are those of free running, where the decoder reads its own guesses, unless forcing is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .errors import InputError
+
+BATCH_SIZE = 1000  # large enough for full speed on a CPU, small enough for any memory
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What `evaluate` measures. Loss in nats a token; the accuracies are shares between 0 and 1."""
+
+    examples: int
+    loss: float
+    perplexity: float
+    token_accuracy: float
+    exact_match: float
+    accuracy_by_position: list[float]  # one for each target position
+    exact_match_by_pair: dict[tuple[int, int], float]  # for each (start, length) that occurs
+
+
+def token_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy over all tokens, in nats: logits (B, T, V), target (B, T) -> scalar.
+
+    Zeros are targets too: the model must learn to stop.
+    """
+    return F.cross_entropy(logits.flatten(0, 1), target.flatten())
+
+
+def token_accuracy(output: Tensor, target: Tensor) -> float:
+    """The share of tokens that are right: output and target (B, T)."""
+    return (output == target).double().mean().item()
+
+
+def exact_match(output: Tensor, target: Tensor) -> float:
+    """The share of examples whose every token is right: output and target (B, T)."""
+    return (output == target).all(dim=1).double().mean().item()
+
+
+def accuracy_after_first_error(output: Tensor, reference: Tensor, target: Tensor) -> float:
+    """The share of `output`'s tokens that are right, counting only places after the first error of `reference`.
+
+    All are (B, T). Comparing a forced and a free-running output needs the same places for both: `reference` names them.
+    Returns nan where nothing comes after any error.
+    """
+    wrong = reference != target
+    after = (wrong.cumsum(dim=1) - wrong.long()) > 0
+    if not after.any():
+        return math.nan
+    return (output == target)[after].double().mean().item()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off and no gradients inside; the model's mode is put back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def predict(
+    model: nn.Module,
+    source: Tensor,
+    target: Tensor,
+    teacher_forcing_ratio: float = 0.0,
+    batch_size: int = BATCH_SIZE,
+) -> Tensor:
+    """The model's logits (N, T, V) for source (N, S), in batches, without dropout. At ratio 0 no target is read."""
+    if len(source) != len(target):
+        raise InputError(f"There are {len(source)} sources but {len(target)} targets.")
+    if len(source) == 0:
+        raise InputError("There are no examples to evaluate: ask for at least one.")
+    with evaluating(model):
+        logits = [
+            model(source_batch, target_batch, teacher_forcing_ratio)
+            for source_batch, target_batch in zip(source.split(batch_size), target.split(batch_size), strict=True)
+        ]
+    return torch.cat(logits)
+
+
+def evaluate(model: nn.Module, source: Tensor, target: Tensor, batch_size: int = BATCH_SIZE) -> Scores:
+    """Score a model in free running on source (N, S) and target (N, T)."""
+    logits = predict(model, source, target, batch_size=batch_size)
+    return score(logits, source, target)
+
+
+def score(logits: Tensor, source: Tensor, target: Tensor) -> Scores:
+    """The measures of logits (N, T, V) against target (N, T)."""
+    output = logits.argmax(-1)
+    loss = token_loss(logits.double(), target).item()
+    right = output == target
+    exact = right.all(dim=1)
+    by_pair: dict[tuple[int, int], float] = {}
+    pairs, pair_of = source[:, :2].unique(dim=0, return_inverse=True)
+    for number, (start, length) in enumerate(pairs.tolist()):
+        by_pair[start, length] = exact[pair_of == number].double().mean().item()
+    return Scores(
+        examples=len(source),
+        loss=loss,
+        perplexity=math.exp(loss),
+        token_accuracy=token_accuracy(output, target),
+        exact_match=exact_match(output, target),
+        accuracy_by_position=right.double().mean(dim=0).tolist(),
+        exact_match_by_pair=by_pair,
+    )
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong output, as plain lists of tokens, and the kind of mistake it is."""
+
+    source: list[int]
+    output: list[int]
+    target: list[int]
+    kind: str
+
+
+def mistakes(source: Tensor, output: Tensor, target: Tensor) -> list[Mistake]:
+    """Every wrong output, in the order given: source (N, S), output and target (N, T)."""
+    wrong = (output != target).any(dim=1)
+    rows = zip(source[wrong].tolist(), output[wrong].tolist(), target[wrong].tolist(), strict=True)
+    return [Mistake(s, o, t, kind_of_mistake(s, o, t)) for s, o, t in rows]
+
+
+def kind_of_mistake(source: list[int], output: list[int], target: list[int]) -> str:
+    """Name what went wrong, from the outside in: the length, then the place, then the order, then single digits."""
+    length = source[1]
+    digits = source[2:]
+    written = output.index(0) if 0 in output else len(output)
+    if written < length:
+        return "stopped too early"
+    if written > length or any(output[length:]):
+        return "stopped too late"
+    copied = output[:length]
+    if any(digits[start : start + length] == copied for start in range(len(digits) - length + 1)):
+        return "copied from the wrong place"
+    if Counter(copied) == Counter(target[:length]):
+        return "right digits, wrong order"
+    n_wrong = sum(a != b for a, b in zip(copied, target, strict=False))
+    return "one wrong digit" if n_wrong == 1 else "several wrong digits"
+
+
+def table_of_mistakes(found: list[Mistake], limit: int = 10) -> str:
+    """A readable table: how many of each kind, then the first `limit` of them, the commonest kinds first."""
+    if not found:
+        return "No mistakes."
+    counts = Counter(mistake.kind for mistake in found)
+    kinds = [kind for kind, _ in counts.most_common()]
+    width = max(map(len, kinds))
+    lines = [f"{kind:<{width}}  {counts[kind]:>6,}" for kind in kinds]
+    lines += ["", f"{'source':<21}{'output':<17}{'target':<17}kind"]
+    for mistake in sorted(found, key=lambda mistake: kinds.index(mistake.kind))[:limit]:
+        source, output, target = (" ".join(map(str, row)) for row in (mistake.source, mistake.output, mistake.target))
+        lines.append(f"{source:<21}{output:<17}{target:<17}{mistake.kind}")
+    return "\n".join(lines)

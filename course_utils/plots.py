@@ -1,0 +1,209 @@
+"""Plain arrays in, a matplotlib figure out. No function here touches pyplot, so nothing is drawn unless it is shown."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
+
+# Okabe & Ito's palette: told apart with any kind of colour vision.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#F0E442",
+)
+COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
+LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+GREY = "#D9D9D9"
+LABELS_FIT = 12  # up to this many ticks a heat map labels each one
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG bytes, cut to its content; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure with its description for readers who cannot see it."""
+    display({"image/png": png(figure), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+
+
+def substring(
+    source: Sequence[int], target: Sequence[int], output: Sequence[int] | None = None, title: str | None = None
+) -> Figure:
+    """A source with the part to copy lit up, the target below it and, where given, a model's output with its errors."""
+    start, length, digits = source[0], source[1], source[2:]
+    rows = ["source", "target"] if output is None else ["source", "target", "output"]
+    figure, axes = _axes(0.62 * (len(source) + 2.2), 0.62 * 1.35 * len(rows) + 0.5)
+    axes.set_title(title or f"start {start}, length {length}", loc="left")
+    for place, token in enumerate(source):
+        header = place < 2
+        lit = not header and start <= place - 2 < start + length
+        _box(axes, place, 0, token, ORANGE if lit else SKY if header else "white")
+    axes.text(0, 0.72, "start", ha="center", fontsize=8)
+    axes.text(1, 0.72, "length", ha="center", fontsize=8)
+    for place in range(len(digits)):
+        axes.text(place + 2, 0.72, f"$x_{{{place}}}$", ha="center", fontsize=9)
+    for place, token in enumerate(target):
+        _box(axes, place + 2, -1.4, token, ORANGE if token else GREY)
+    if output is not None:
+        for place, (token, right) in enumerate(zip(output, target, strict=True)):
+            _box(axes, place + 2, -2.6, token, (ORANGE if token else GREY) if token == right else RED)
+            if token != right:
+                axes.text(place + 2, -3.3, "wrong", ha="center", fontsize=8)
+    for row, height in zip(rows, (0, -1.4, -2.6), strict=False):
+        axes.text(-0.7, height, row, ha="right", va="center")
+    axes.set_xlim(-2.2, len(source) - 0.4)
+    axes.set_ylim(-3.5 if output is not None else -2.0, 1.1)
+    axes.set_axis_off()
+    return figure
+
+
+def pair_grid(values: Mapping[tuple[int, int], float], title: str, label: str, decimals: int = 3) -> Figure:
+    """One value for each (start, length), as a coloured grid with the numbers written in."""
+    starts = sorted({start for start, _ in values})
+    lengths = sorted({length for _, length in values})
+    grid = np.full((len(starts), len(lengths)), math.nan)
+    for (start, length), value in values.items():
+        grid[starts.index(start), lengths.index(length)] = value
+    figure, axes = _axes(0.85 * len(lengths) + 2, 0.55 * len(starts) + 1.3)
+    image = axes.imshow(grid, cmap="cividis", aspect="auto")
+    middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+    for (row, column), value in np.ndenumerate(grid):
+        if not math.isnan(value):
+            ink = "white" if value <= middle else "black"
+            axes.text(column, row, f"{value:.{decimals}f}", ha="center", va="center", color=ink, fontsize=9)
+    axes.set_xticks(range(len(lengths)), lengths)
+    axes.set_yticks(range(len(starts)), starts)
+    axes.set_xlabel("length")
+    axes.set_ylabel("start")
+    axes.set_title(title, loc="left")
+    figure.colorbar(image, label=label)
+    return figure
+
+
+def heat_map(
+    values: np.ndarray,
+    title: str,
+    x_label: str,
+    y_label: str,
+    x_ticks: Sequence | None = None,
+    y_ticks: Sequence | None = None,
+    label: str = "",
+    limit: float | None = None,
+    marked: Sequence[tuple[int, int]] = (),
+) -> Figure:
+    """A matrix (rows, columns) as colours. With `limit` the scale is symmetric; without, it runs from 0 to 1.
+
+    `marked` cells, (row, column), are framed.
+    """
+    values = np.asarray(values, dtype=float)
+    rows, columns = values.shape
+    figure, axes = _axes(min(0.5 * columns + 2.2, 9), min(0.32 * rows + 1.3, 4.6))
+    if limit is None:
+        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    else:
+        image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    for row, column in marked:
+        frame = FancyBboxPatch(
+            (column - 0.5, row - 0.5), 1, 1, boxstyle="square,pad=0", fill=False, edgecolor=RED, linewidth=2.5
+        )
+        axes.add_patch(frame)
+    if x_ticks is not None:
+        axes.set_xticks(range(columns), x_ticks)
+    if y_ticks is not None:
+        axes.set_yticks(range(rows), y_ticks)
+    elif rows <= LABELS_FIT:
+        axes.set_yticks(range(rows))
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title, loc="left")
+    figure.colorbar(image, label=label)
+    return figure
+
+
+def lines(
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    x: Sequence[float] | None = None,
+    spread: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    log_y: bool = False,
+) -> Figure:
+    """One line for each series, named in a legend; `spread` shades from its lower to its upper values."""
+    figure, axes = _axes(7, 3.6)
+    for number, (name, values) in enumerate(series.items()):
+        places = range(len(values)) if x is None else x[: len(values)]
+        colour = COLOURS[number % len(COLOURS)]
+        marker = "o" if len(values) <= LABELS_FIT else None
+        axes.plot(places, values, label=name, color=colour, linestyle=LINE_STYLES[number % len(LINE_STYLES)],
+                  marker=marker, markersize=4)  # fmt: skip
+        if spread is not None and name in spread:
+            axes.fill_between(places, *spread[name], color=colour, alpha=0.2, linewidth=0)
+    if log_y:
+        axes.set_yscale("log")
+    if x is None:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _finish(axes, title, x_label, y_label)
+    if len(series) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def bars(
+    groups: Mapping[str, Sequence[float]],
+    names: Sequence[str],
+    title: str,
+    y_label: str,
+    decimals: int = 2,
+    points: Mapping[str, Sequence[Sequence[float]]] | None = None,
+) -> Figure:
+    """A bar for each name in each group, its value on top; `points` shows the single runs behind each bar."""
+    figure, axes = _axes(max(1.15 * len(names) + 1.5, 5), 3.6)
+    width = 0.8 / len(groups)
+    for number, (group, values) in enumerate(groups.items()):
+        places = [place - 0.4 + width * (number + 0.5) for place in range(len(names))]
+        drawn = axes.bar(places, values, width * 0.92, label=group, color=COLOURS[number])
+        axes.bar_label(drawn, fmt=f"%.{decimals}f", fontsize=8, padding=2)
+        if points is not None and group in points:
+            for place, runs in zip(places, points[group], strict=True):
+                axes.plot([place] * len(runs), runs, "o", color="black", markersize=3, alpha=0.6)
+    axes.set_xticks(range(len(names)), names)
+    axes.margins(y=0.15)
+    _finish(axes, title, "", y_label)
+    if len(groups) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def _axes(width: float, height: float):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _finish(axes, title: str, x_label: str, y_label: str) -> None:
+    axes.set_title(title, loc="left")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _box(axes, x: float, y: float, text: object, colour: str) -> None:
+    axes.add_patch(
+        FancyBboxPatch((x - 0.4, y - 0.42), 0.8, 0.84, boxstyle="round,pad=0.02", facecolor=colour, edgecolor="black")
+    )
+    axes.text(x, y, str(text), ha="center", va="center", fontsize=13)

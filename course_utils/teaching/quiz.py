@@ -1,0 +1,62 @@
+"""Quizzes: a widget where widgets run, folded text elsewhere. Every option says why it is right or wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+import ipywidgets
+
+from ..widgets import show_widget
+
+
+@dataclass(frozen=True)
+class Option:
+    """One answer to a question, and the reason why it is right or wrong."""
+
+    text: str
+    reason: str
+    right: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    text: str
+    options: tuple[Option, ...]
+
+
+def quiz(notebook: int) -> None:
+    """Show the questions of a notebook. Nothing is scored and nothing is sent anywhere."""
+    from .quizzes import QUIZZES  # the questions import Question from here
+
+    questions = QUIZZES[notebook]
+    box = ipywidgets.VBox([_question_widget(number, question) for number, question in enumerate(questions, start=1)])
+    html = "\n".join(_question_html(number, question) for number, question in enumerate(questions, start=1))
+    show_widget(box, "\n".join(question.text for question in questions), html=html)
+
+
+def _question_widget(number: int, question: Question) -> ipywidgets.VBox:
+    # Plain buttons wrap long options, which radio buttons cut off.
+    reason = ipywidgets.HTML()
+    buttons = [
+        ipywidgets.Button(description=option.text, layout={"width": "auto", "margin": "2px 0"})
+        for option in question.options
+    ]
+    for button, option in zip(buttons, question.options, strict=True):
+
+        def answer(_button: object, option: Option = option) -> None:
+            verdict = "Right" if option.right else "Not quite"
+            reason.value = f"<b>{escape(option.text)}</b> {verdict}. {escape(option.reason)}"
+
+        button.on_click(answer)
+    title = ipywidgets.HTML(f"<b>{number}. {escape(question.text)}</b>")
+    return ipywidgets.VBox([title, *buttons, reason], layout={"max_width": "760px"})
+
+
+def _question_html(number: int, question: Question) -> str:
+    options = "".join(
+        f"<details><summary>{escape(option.text)}</summary>"
+        f"{'Right' if option.right else 'Not quite'}. {escape(option.reason)}</details>"
+        for option in question.options
+    )
+    return f"<p><b>{number}. {escape(question.text)}</b></p>{options}"

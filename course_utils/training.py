@@ -1,0 +1,483 @@
+"""Training: a step, an epoch, a whole run; recipes, history and checkpoints. It knows nothing of notebooks.
+
+A run's numbers come from its seed alone: the weights, the data, the coins, dropout and the validation examples each
+draw from a generator made from it. Stopped and resumed on a CPU, a run gives the same numbers as one that went through.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from .data import VALIDATION_SEED, batches, held_out
+from .errors import InputError, TrainingDivergedError
+from .evaluation import evaluate, exact_match, predict, token_loss
+from .model import Decoder, Encoder, Seq2Seq, init_weights
+from .task import VOCABULARY_SIZE, SubstringTask
+
+UNTIL_EXAMPLES = 10_000  # how many held-out examples decide whether a run has reached the exact match asked for
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: a fixed budget and everything that spends it."""
+
+    name: str
+    batch_size: int
+    steps_per_epoch: int
+    epochs: int
+    dropout: float
+    teacher_forcing_ratio: float
+    learning_rate: float  # Adam's; the peak of the schedule
+    one_cycle: bool  # warm up to the peak, then anneal to nothing (Smith & Topin, 2017); False keeps it constant
+    validation_examples: int  # drawn fresh after each epoch; their loss picks the best checkpoint
+    validation_batch_size: int
+    emb_dim: int = 128
+    hidden_dim: int = 256
+    n_layers: int = 3
+    gradient_clip: float = 1.0  # the largest gradient norm let through
+    length: int = 10  # of the source
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def examples(self) -> int:
+        return self.steps * self.batch_size
+
+
+ORIGINAL = Recipe(
+    name="original",
+    batch_size=32,
+    steps_per_epoch=128,
+    epochs=16,
+    dropout=0.5,
+    teacher_forcing_ratio=0.5,
+    learning_rate=1e-3,
+    one_cycle=False,
+    validation_examples=8,
+    validation_batch_size=1,
+)
+TUNED = Recipe(
+    name="tuned",
+    batch_size=64,
+    steps_per_epoch=64,
+    epochs=15,
+    dropout=0.0,
+    teacher_forcing_ratio=1.0,
+    learning_rate=2e-3,
+    one_cycle=True,
+    validation_examples=256,
+    validation_batch_size=256,
+)
+RECIPES = {recipe.name: recipe for recipe in (ORIGINAL, TUNED)}
+
+
+def find_recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        raise InputError(f"There is no recipe {name!r}; the recipes are {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def find_device(name: str = "auto") -> torch.device:
+    """`auto` is the first GPU where there is one, else the CPU."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"There is no device {name!r}; the devices are auto, cpu and cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("This PyTorch finds no CUDA GPU here: use --device cpu, or auto.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def build_model(recipe: Recipe, seed: int = 0, device: torch.device | str = "cpu") -> Seq2Seq:
+    """The recipe's network with its starting weights, the same on every device for the same seed."""
+    shape = (VOCABULARY_SIZE, recipe.emb_dim, recipe.hidden_dim, recipe.n_layers, recipe.dropout)
+    model = Seq2Seq(Encoder(*shape), Decoder(*shape))
+    init_weights(model, torch.Generator().manual_seed(seed))
+    return model.to(device)
+
+
+def train_step(
+    model: Seq2Seq,
+    optimizer: torch.optim.Optimizer,
+    source: Tensor,
+    target: Tensor,
+    teacher_forcing_ratio: float = 1.0,
+    gradient_clip: float = 1.0,
+    coin_generator: torch.Generator | None = None,
+) -> Tensor:
+    """One step of gradient descent on source (B, S) and target (B, T). Returns the loss, still on its device."""
+    model.train()
+    logits = model(source, target, teacher_forcing_ratio, generator=coin_generator)
+    loss = token_loss(logits, target)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
+    optimizer.step()
+    return loss.detach()
+
+
+@dataclass
+class Validation:
+    """A look at a model: source (N, S), output and target (N, T), losses (N,), all on the CPU."""
+
+    source: Tensor
+    output: Tensor
+    target: Tensor
+    losses: Tensor
+
+    @property
+    def loss(self) -> float:
+        return self.losses.mean().item()  # all targets have T tokens, so this is the mean over tokens too
+
+
+def validate(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> Validation:
+    """Free-running outputs and each example's loss."""
+    logits = predict(model, source, target, batch_size=batch_size)
+    log_probabilities = logits.double().log_softmax(-1)
+    losses = -log_probabilities.gather(-1, target[..., None]).squeeze(-1).mean(dim=1)
+    return Validation(source.cpu(), logits.argmax(-1).cpu(), target.cpu(), losses.cpu())
+
+
+class Callback:
+    """What may happen beside training. Override what is needed; the run is there to be read."""
+
+    def on_start(self, run: Run) -> None: ...
+
+    def on_step(self, run: Run) -> None: ...
+
+    def on_epoch(self, run: Run) -> None: ...
+
+    def on_end(self, run: Run) -> None: ...
+
+
+class ProgressBar(Callback):
+    """A tqdm bar over the steps, in a terminal or a notebook."""
+
+    def on_start(self, run: Run) -> None:
+        from tqdm.auto import tqdm  # in a notebook this loads all of ipywidgets, so only when it is wanted
+
+        self.bar = tqdm(total=run.recipe.steps, initial=run.step, desc=run.recipe.name, unit="step")
+
+    def on_step(self, run: Run) -> None:
+        self.bar.update()
+
+    def on_epoch(self, run: Run) -> None:
+        last = run.history[-1]
+        self.bar.set_postfix_str(f"loss {last['loss']:.3f}, validation {last['validation_loss']:.3f}")
+
+    def on_end(self, run: Run) -> None:
+        self.bar.close()
+
+
+class PrintExamples(Callback):
+    """After each epoch, what the original experiment prints: its validation examples and the losses."""
+
+    def __init__(self, write: Callable[[str], None] = print) -> None:
+        self.write = write
+
+    def on_epoch(self, run: Run) -> None:
+        look = run.validation
+        for source, output, target, loss in zip(look.source, look.output, look.target, look.losses, strict=True):
+            for name, tokens in (("input ", source), ("output", output), ("target", target)):
+                self.write(f"{name}  {' '.join(map(str, tokens.tolist()))}")
+            self.write(f"loss    {loss:.4f}\n")
+        last = run.history[-1]
+        minutes, seconds = divmod(round(last["seconds"]), 60)
+        self.write(
+            f"epoch {last['epoch']} of {run.recipe.epochs}, {minutes} min {seconds} s: "
+            f"training loss {last['loss']:.3f}, perplexity {last['perplexity']:.3f}; "
+            f"validation loss {last['validation_loss']:.3f}, perplexity {last['validation_perplexity']:.3f}\n"
+        )
+
+
+@dataclass
+class Run:
+    """A training run, while it goes on and after it: the model, its best weights so far, and what happened.
+
+    `history` is plain data, a dict for each epoch: epoch, examples, seconds (that epoch's training alone), loss and
+    perplexity (over its training tokens), validation_loss, validation_perplexity, validation_exact_match, and
+    held_out_exact_match where the run was to stop at one.
+    """
+
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    model: Seq2Seq
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    generators: dict[str, torch.Generator]
+    step: int = 0
+    history: list[dict] = field(default_factory=list)
+    step_losses: list[float] = field(default_factory=list)
+    best_state: dict[str, Tensor] | None = None
+    best_epoch: int = 0
+    validation: Validation | None = None
+    interrupted: bool = False
+
+    @property
+    def examples(self) -> int:
+        return self.step * self.recipe.batch_size
+
+    @property
+    def seconds(self) -> float:
+        """Training alone: no validation, no evaluation, no saving."""
+        return sum(epoch["seconds"] for epoch in self.history)
+
+    def best_model(self) -> Seq2Seq:
+        """A copy of the network with the weights whose validation loss was lowest."""
+        model = build_model(self.recipe, self.seed, self.device)
+        model.load_state_dict(self.best_state)
+        return model
+
+
+def fit(
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    callbacks: Iterable[Callback] = (),
+    until: float | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> Run:
+    """Train a network by a recipe.
+
+    until: stop after the first epoch with at least this exact match on 10,000 held-out examples.
+    out: a folder for last.pt and best.pt, written after each epoch. resume: go on from its last.pt, where there is one.
+    An interrupt ends the run early, with what it has: `run.interrupted` is then True.
+    Raises TrainingDivergedError when the loss is not finite.
+    """
+    if until is not None and not 0 < until <= 1:
+        raise InputError(f"until is a share of examples, above 0 and at most 1, not {until}.")
+    if resume and out is None:
+        raise InputError("To resume a run, say which folder it was saved in.")
+    folder = None if out is None else _writable_folder(out)
+    run = _start(recipe, seed, torch.device(device))
+    callbacks = list(callbacks)
+    # Dropout draws from PyTorch's global generator; forking it leaves the caller's untouched.
+    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        if resume and (folder / "last.pt").exists():
+            _restore(run, folder / "last.pt")
+        for callback in callbacks:
+            callback.on_start(run)
+        try:
+            while len(run.history) < recipe.epochs and not _reached(run, until):
+                _train_epoch(run, callbacks)
+                _validate_epoch(run, until)
+                if folder is not None:
+                    _save_run(run, folder)
+                for callback in callbacks:
+                    callback.on_epoch(run)
+        except KeyboardInterrupt:
+            run.interrupted = True
+            if run.best_state is None:
+                run.best_state = _copy_state(run.model)
+                if folder is not None:
+                    save_checkpoint({"model": run.best_state}, folder / "best.pt")
+        finally:
+            for callback in callbacks:
+                callback.on_end(run)
+    return run
+
+
+def _start(recipe: Recipe, seed: int, device: torch.device) -> Run:
+    model = build_model(recipe, seed, device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+    if recipe.one_cycle:
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=recipe.steps, cycle_momentum=False
+        )
+    else:
+        scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    generators = {
+        "data": torch.Generator(device).manual_seed(seed),
+        "coins": torch.Generator().manual_seed(seed),
+        "validation": torch.Generator().manual_seed(VALIDATION_SEED + seed),
+    }
+    return Run(recipe, seed, device, model, optimizer, scheduler, generators)
+
+
+def _train_epoch(run: Run, callbacks: list[Callback]) -> None:
+    recipe = run.recipe
+    losses = []
+    started = time.perf_counter()
+    for source, target in batches(
+        SubstringTask(recipe.length), recipe.batch_size, recipe.steps_per_epoch, run.generators["data"]
+    ):
+        loss = train_step(
+            run.model,
+            run.optimizer,
+            source,
+            target,
+            recipe.teacher_forcing_ratio,
+            recipe.gradient_clip,
+            run.generators["coins"],
+        )
+        run.scheduler.step()
+        losses.append(loss)  # it stays on the device: reading it here would make a GPU wait for every step
+        run.step += 1
+        for callback in callbacks:
+            callback.on_step(run)
+    losses = torch.stack(losses).tolist()
+    seconds = time.perf_counter() - started
+    epoch = len(run.history) + 1
+    for step, loss in enumerate(losses, start=1):
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"The loss is {loss} at step {step} of epoch {epoch}: "
+                "lower the learning rate or the gradient clip, and start again."
+            )
+    run.step_losses += losses
+    loss = sum(losses) / len(losses)  # every batch has the same number of tokens
+    run.history.append(
+        {
+            "epoch": epoch,
+            "examples": run.examples,
+            "seconds": seconds,
+            "loss": loss,
+            "perplexity": math.exp(loss),
+        }
+    )
+
+
+def _validate_epoch(run: Run, until: float | None) -> None:
+    recipe = run.recipe
+    task = SubstringTask(recipe.length)
+    source, target = task.sample(recipe.validation_examples, run.generators["validation"])
+    run.validation = validate(run.model, source.to(run.device), target.to(run.device), recipe.validation_batch_size)
+    row = run.history[-1]
+    row["validation_loss"] = run.validation.loss
+    row["validation_perplexity"] = math.exp(run.validation.loss)
+    row["validation_exact_match"] = exact_match(run.validation.output, run.validation.target)
+    if until is not None:
+        row["held_out_exact_match"] = evaluate(run.model, *held_out(task, UNTIL_EXAMPLES, run.device)).exact_match
+    if row["validation_loss"] <= min(epoch["validation_loss"] for epoch in run.history):
+        run.best_state = _copy_state(run.model)
+        run.best_epoch = row["epoch"]
+
+
+def _reached(run: Run, until: float | None) -> bool:
+    return until is not None and bool(run.history) and run.history[-1].get("held_out_exact_match", 0) >= until
+
+
+def _copy_state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def _writable_folder(out: str | Path) -> Path:
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be written to ({error.strerror}): name another.") from error
+    return folder
+
+
+def _save_run(run: Run, folder: Path) -> None:
+    state = {
+        "model": run.model.state_dict(),
+        "recipe": dataclasses.asdict(run.recipe),
+        "seed": run.seed,
+        "step": run.step,
+        "history": run.history,
+        "step_losses": run.step_losses,
+        "best_state": run.best_state,
+        "best_epoch": run.best_epoch,
+        "optimizer": run.optimizer.state_dict(),
+        "scheduler": run.scheduler.state_dict(),
+        "generators": {name: generator.get_state() for name, generator in run.generators.items()},
+        "dropout_generator": _dropout_state(run.device),
+    }
+    save_checkpoint(state, folder / "last.pt")
+    if run.best_epoch == len(run.history):
+        save_checkpoint({"model": run.best_state, "recipe": state["recipe"], "seed": run.seed}, folder / "best.pt")
+
+
+def _restore(run: Run, path: Path) -> None:
+    state = load_checkpoint(path)
+    if "generators" not in state:
+        raise InputError(f"{path} holds a model but no run to go on with: train without --resume.")
+    if state["recipe"] != dataclasses.asdict(run.recipe) or state["seed"] != run.seed:
+        raise InputError(
+            f"{path} is a run of recipe {state['recipe']['name']!r} with seed {state['seed']} and its own settings: "
+            "resume it with the same ones, or choose another folder."
+        )
+    run.model.load_state_dict(state["model"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.scheduler.load_state_dict(state["scheduler"])
+    for name, generator in run.generators.items():
+        generator.set_state(state["generators"][name])
+    if run.device.type == "cuda":
+        torch.cuda.set_rng_state(state["dropout_generator"], run.device)
+    else:
+        torch.set_rng_state(state["dropout_generator"])
+    for name in ("step", "history", "step_losses", "best_state", "best_epoch"):
+        setattr(run, name, state[name])
+
+
+def _dropout_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def save_checkpoint(state: dict, path: str | Path) -> None:
+    """Write a checkpoint whole or not at all: an interrupted write leaves the old file as it was."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        torch.save(state, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path} could not be written ({error}): free some space or name another folder.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | Path) -> dict:
+    """Read a checkpoint on the CPU, `{"model": state_dict, …}`; a bare state_dict is taken as the model's.
+
+    Raises InputError for a file that is missing, damaged, or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint at {path}.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"{path} cannot be read as a checkpoint: it is cut short, damaged, or made by another program."
+        ) from error
+    if isinstance(state, dict) and "model" not in state:
+        state = {"model": state}
+    if not isinstance(state, dict) or not isinstance(state["model"], dict):
+        raise InputError(f"{path} holds no model: a checkpoint is a state_dict, or a dict with one under 'model'.")
+    return state
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> Seq2Seq:
+    """The trained network of a checkpoint, in eval mode; its sizes are read off its tensors."""
+    state = load_checkpoint(path)["model"]
+    try:
+        parts = []
+        for kind, part in ((Encoder, "encoder"), (Decoder, "decoder")):
+            vocabulary, emb_dim = state[f"{part}.embedding.weight"].shape
+            hidden_dim = state[f"{part}.rnn.weight_hh_l0"].shape[1]
+            n_layers = sum(name.startswith(f"{part}.rnn.weight_hh_l") for name in state)
+            parts.append(kind(vocabulary, emb_dim, hidden_dim, n_layers, dropout=0.0))
+        model = Seq2Seq(*parts)
+        model.load_state_dict(state)
+    except (KeyError, RuntimeError, AttributeError, ValueError) as error:
+        raise InputError(f"{path} holds another kind of model than this course's encoder–decoder.") from error
+    return model.to(device).eval()

@@ -1,0 +1,100 @@
+"""ipywidgets around the package. Each is displayed with a still picture or text beside it, for readers without
+a kernel.
+
+Only what ipywidgets 7 and 8 share is used, so the same notebooks run at home and in Colab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets
+from IPython.display import display
+from matplotlib.figure import Figure
+from tqdm.notebook import tqdm
+
+from .plots import lines, png
+from .training import Callback, Run
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+LOSSES_PER_POINT = 16  # the live curve averages this many steps: single losses are too noisy to read
+
+
+def show_widget(widget: ipywidgets.Widget, text: str, still: bytes | None = None, html: str | None = None) -> None:
+    """Display a widget; where widgets do not run, the reader sees `still` (a PNG), `html` or else `text`."""
+    bundle: dict = {
+        "text/plain": text,
+        WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id},
+    }
+    if still is not None:
+        bundle["image/png"] = still
+    if html is not None:
+        bundle["text/html"] = html
+    metadata = {} if still is None else {"image/png": {"alt": text}}
+    display(bundle, metadata=metadata, raw=True)
+
+
+def explore(draw: Callable[..., Figure], alt: str, **controls: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Controls above the picture that `draw` makes of their values; it is drawn anew when one of them moves."""
+
+    def frame() -> bytes:
+        return png(draw(**{name: control.value for name, control in controls.items()}))
+
+    first = frame()
+    picture = ipywidgets.Image(value=first, format="png")
+    picture.layout.max_width = "100%"
+    picture.layout.object_fit = "contain"
+    picture.layout.align_self = "flex-start"  # else a column of widgets stretches it out of shape
+
+    def redraw(_change: object) -> None:
+        picture.value = frame()
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    box = ipywidgets.VBox([*controls.values(), picture])
+    show_widget(box, alt, still=first)
+    return box
+
+
+def slider(label: str, low: int, high: int, value: int | None = None) -> ipywidgets.IntSlider:
+    """A slider over whole numbers, wide enough for its label."""
+    return ipywidgets.IntSlider(
+        value=low if value is None else value,
+        min=low,
+        max=high,
+        description=label,
+        continuous_update=False,
+        style={"description_width": "initial"},
+        layout={"width": "420px"},
+    )
+
+
+class LiveTraining(Callback):
+    """A progress bar, the time left and the loss curve, drawn while a network trains in a notebook."""
+
+    def on_start(self, run: Run) -> None:
+        self.bar = tqdm(total=run.recipe.steps, initial=run.step, desc=run.recipe.name, unit="step", display=False)
+        self.picture = ipywidgets.Image(value=png(loss_curve(run.step_losses)), format="png")
+        self.picture.layout.object_fit = "contain"
+        self.picture.layout.align_self = "flex-start"
+        box = ipywidgets.VBox([self.bar.container, self.picture])
+        show_widget(box, "While the cell runs, a progress bar and the loss curve stand here.")
+
+    def on_step(self, run: Run) -> None:
+        self.bar.update()
+
+    def on_epoch(self, run: Run) -> None:
+        last = run.history[-1]
+        self.bar.set_postfix_str(f"loss {last['loss']:.3f}, validation {last['validation_loss']:.3f}")
+        self.picture.value = png(loss_curve(run.step_losses))
+
+    def on_end(self, run: Run) -> None:
+        self.bar.close()
+
+
+def loss_curve(step_losses: list[float]) -> Figure:
+    """The training loss over the steps, averaged over a few steps at a time."""
+    chunks = [step_losses[i : i + LOSSES_PER_POINT] for i in range(0, len(step_losses), LOSSES_PER_POINT)]
+    means = [sum(chunk) / len(chunk) for chunk in chunks]
+    steps = [LOSSES_PER_POINT * (number + 0.5) for number in range(len(means))]
+    return lines({"training loss": means}, "Training loss", "step", "nats per token", x=steps, log_y=bool(means))
