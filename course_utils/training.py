@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
 from .data import VALIDATION_SEED, batches, held_out
 from .errors import InputError, TrainingDivergedError
 from .evaluation import evaluate, exact_match, predict, token_loss
