@@ -41,6 +41,7 @@ _HOMES = {
         "load_checkpoint",
         "load_model",
         "save_checkpoint",
+        "summary",
         "train_step",
         "validate",
     ),

@@ -14,11 +14,8 @@ from tqdm.auto import tqdm
 from .data import held_out
 from .errors import InputError, TrainingDivergedError
 from .evaluation import Scores, evaluate
-from .model import count_parameters
 from .task import SubstringTask
-from .training import PrintExamples, ProgressBar, find_device, find_recipe, fit, load_model
-
-TEST_EXAMPLES = 10_000
+from .training import HELD_OUT_EXAMPLES, PrintExamples, ProgressBar, find_device, find_recipe, fit, load_model, summary
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,31 +48,14 @@ def _train(options: argparse.Namespace) -> int:
         out=out,
         resume=options.resume,
     )
-    test = held_out(SubstringTask(recipe.length), TEST_EXAMPLES, device)
-    last, best = evaluate(run.model, *test), evaluate(run.best_model(), *test)
-    result = {
-        "recipe": recipe.name,
-        "seed": run.seed,
-        "device": str(device),
-        "parameters": count_parameters(run.model),
-        "examples": run.examples,
-        "seconds": round(run.seconds, 3),
-        "exact_match": last.exact_match,
-        "checkpoint": str(out / "last.pt"),
-        "best_exact_match": best.exact_match,
-        "best_epoch": run.best_epoch,
-        "best_checkpoint": str(out / "best.pt"),
-        "interrupted": run.interrupted,
-        "torch": torch.__version__,
-        "history": run.history,
-    }
+    result = {**summary(run), "checkpoint": str(out / "last.pt"), "best_checkpoint": str(out / "best.pt")}
     _report(
         options,
         result,
         f"{run.examples:,} examples in {run.seconds:.1f} s on {device}\n"
-        f"last:  exact match {last.exact_match:.4f}  {result['checkpoint']}\n"
-        f"best:  exact match {best.exact_match:.4f}  {result['best_checkpoint']}  (epoch {run.best_epoch}, "
-        "by validation loss)",
+        f"last:  exact match {result['exact_match']:.4f}  {result['checkpoint']}\n"
+        f"best:  exact match {result['best_exact_match']:.4f}  {result['best_checkpoint']}  "
+        f"(epoch {run.best_epoch}, by validation loss)",
     )
     return 130 if run.interrupted else 0
 
@@ -127,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
     score = verbs.add_parser("evaluate", help="score a checkpoint on held-out examples")
     score.add_argument("checkpoint")
-    score.add_argument("--examples", type=int, default=TEST_EXAMPLES)
+    score.add_argument("--examples", type=int, default=HELD_OUT_EXAMPLES)
     score.set_defaults(verb=_evaluate)
 
     decode = verbs.add_parser("decode", help="what a checkpoint writes for one source")
