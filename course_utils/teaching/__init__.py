@@ -6,6 +6,7 @@ exercises_NN.py       the exercises of notebook NN: references, probes, named mi
 quiz.py, quizzes.py   how a quiz is shown; the questions
 """
 
+from . import exercises_01, exercises_02, exercises_03, exercises_04  # each registers its exercises with the engine
 from .claims import claim, explain_missing_names
 from .engine import EXERCISES, Exercise, Mistake, Result, check, progress
 from .quiz import quiz
@@ -17,6 +18,10 @@ __all__ = [
     "Result",
     "check",
     "claim",
+    "exercises_01",
+    "exercises_02",
+    "exercises_03",
+    "exercises_04",
     "explain_missing_names",
     "progress",
     "quiz",

@@ -1,0 +1,39 @@
+# The course's verbs. `make help` lists them.
+PYTHON ?= python3
+RUN := .venv/bin/python
+NOTEBOOK ?=
+LAB_ARGS ?=
+NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb))
+# Outputs are compared strictly. One thread or two gives the same numbers; two are faster.
+NBVAL := $(RUN) -m pytest -c tests/nbval.ini --rootdir=. --nbval --nbval-current-env --nbval-cell-timeout=600
+
+.DEFAULT_GOAL := help
+.PHONY: help environment lab test run records clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+environment:  ## make .venv and install the course in it (the other verbs do this by themselves)
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "There is no $(PYTHON): install Python 3.11 to 3.13, or name yours, for example \`make lab PYTHON=python3.12\`." >&2; exit 1; }
+	@$(PYTHON) tools/environment.py
+
+lab: environment  ## open the course in JupyterLab; LAB_ARGS="--no-browser --port 8899" passes options on
+	@$(RUN) tools/lab.py $(LAB_ARGS)
+
+test: environment known-notebook  ## run every notebook and every test; NOTEBOOK=03 runs one notebook
+	@test -n "$(NOTEBOOK)" || $(RUN) -m pytest
+	@$(NBVAL) $(NOTEBOOKS)
+
+run: environment known-notebook  ## execute the notebooks and store their outputs; NOTEBOOK=03 does one
+	@$(RUN) tools/notebooks.py $(NOTEBOOKS)
+
+records: environment  ## measure the recipes anew (half an hour), for notebook 04 and the README
+	@$(RUN) benchmarks/recipes.py
+	@$(RUN) benchmarks/batches.py
+
+clean:  ## remove the environment and everything built; your own my_notebooks/ stays
+	rm -rf .venv build .pytest_cache .ruff_cache course_utils.egg-info
+
+.PHONY: known-notebook
+known-notebook:
+	@test -n "$(NOTEBOOKS)" || { echo "There is no notebook $(NOTEBOOK): name one by its number, for example NOTEBOOK=03." >&2; exit 1; }

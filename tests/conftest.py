@@ -1,0 +1,60 @@
+"""What several test files need: a small network whose outputs vary, examples for it, and small recipes."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+import torch
+from torch import Tensor
+
+from course_utils import ORIGINAL, TUNED, Decoder, Encoder, InputError, Recipe, Seq2Seq, SubstringTask
+
+SMALL = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_per_epoch": 3, "epochs": 3, "length": 6}
+SMALL_TUNED = dataclasses.replace(TUNED, name="small tuned", **SMALL)
+SMALL_ORIGINAL = dataclasses.replace(ORIGINAL, name="small original", **SMALL)
+
+
+@pytest.fixture
+def model() -> Seq2Seq:
+    """An untrained network in float64 and eval mode, with weights so large that it does not always say the same."""
+    shape = (10, 6, 8, 2, 0.0)
+    model = Seq2Seq(Encoder(*shape), Decoder(*shape)).double().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-1, 1, generator=generator)
+    return model
+
+
+@pytest.fixture
+def examples() -> tuple[Tensor, Tensor]:
+    """Twenty examples: source (20, 10) and target (20, 8)."""
+    return SubstringTask().sample(20, torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """The tuned recipe's kind of training, in a tenth of a second."""
+    return SMALL_TUNED
+
+
+@pytest.fixture(params=[SMALL_ORIGINAL, SMALL_TUNED], ids=lambda recipe: recipe.name)
+def each_recipe(request: pytest.FixtureRequest) -> Recipe:
+    """Both kinds of training: with dropout, coins and a constant rate, and without any of them."""
+    return request.param
+
+
+@pytest.fixture
+def refused() -> Callable[[str], AbstractContextManager[None]]:
+    """`with refused("words"): ...` holds that the input is refused, in one line that contains the words."""
+
+    @contextmanager
+    def check(words: str) -> Iterator[None]:
+        with pytest.raises(InputError, match=words) as caught:
+            yield
+        message = str(caught.value)
+        assert message.endswith(".")
+        assert "\n" not in message
+
+    return check

@@ -1,0 +1,110 @@
+"""Examples on their way to the model: one at a time, by a DataLoader, in batches."""
+
+import random
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from course_utils import SubstringTask, SyntheticDataset, batches, generate_example, held_out
+from course_utils.data import VALIDATION_SEED
+
+
+def rows(loader: SyntheticDataset | DataLoader) -> list[tuple[list[int], list[int]]]:
+    return [(source.tolist(), target.tolist()) for source, target in loader]
+
+
+def test_a_dataset_has_as_many_examples_as_its_length_says():
+    dataset = SyntheticDataset(7)
+    assert len(dataset) == 7
+    assert len(list(dataset)) == 7
+
+
+def test_a_dataset_is_the_stream_of_its_seed():
+    rng = random.Random(5)
+    assert rows(SyntheticDataset(7, seed=5, length=8)) == [generate_example(rng, 8) for _ in range(7)]
+
+
+def test_a_dataset_gives_the_same_examples_each_time_it_is_read():
+    dataset = SyntheticDataset(7, seed=5)
+    assert rows(dataset) == rows(dataset)
+
+
+def test_datasets_of_two_seeds_differ():
+    assert rows(SyntheticDataset(7, seed=5)) != rows(SyntheticDataset(7, seed=6))
+
+
+def test_an_example_is_a_pair_of_int64_tensors():
+    source, target = next(iter(SyntheticDataset(1)))
+    assert (source.dtype, target.dtype) == (torch.int64, torch.int64)
+    assert (source.shape, target.shape) == ((10,), (8,))
+
+
+def test_a_data_loader_makes_batches_of_it():
+    loaded = list(DataLoader(SyntheticDataset(10), batch_size=4))
+    assert [len(source) for source, _ in loaded] == [4, 4, 2]
+    for source, target in loaded:
+        assert torch.equal(SubstringTask().solve(source), target)
+
+
+# From Python 3.12 on, a process with threads (PyTorch's) warns when it forks a worker.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_two_workers_give_each_example_exactly_once():
+    dataset = SyntheticDataset(11, seed=5)
+    assert sorted(rows(DataLoader(dataset, batch_size=None, num_workers=2))) == sorted(rows(dataset))
+
+
+def test_a_negative_size_is_refused(refused):
+    with refused("must not be negative"):
+        SyntheticDataset(-1)
+
+
+def test_an_impossible_length_is_refused_at_once(refused):
+    with refused("from 4 to 11"):
+        SyntheticDataset(5, length=3)
+
+
+def test_batches_are_fresh_draws_from_one_generator():
+    task = SubstringTask(6)
+    generator = torch.Generator().manual_seed(2)
+    expected = [task.sample(5, generator) for _ in range(3)]
+    drawn = list(batches(task, batch_size=5, n_batches=3, generator=torch.Generator().manual_seed(2)))
+    assert len(drawn) == 3
+    for (source, target), (expected_source, expected_target) in zip(drawn, expected, strict=True):
+        assert torch.equal(source, expected_source)
+        assert torch.equal(target, expected_target)
+
+
+def test_held_out_examples_are_these():
+    """Every score of the course is measured on them: if they change, every recorded score is out of date."""
+    source, target = held_out(SubstringTask(), 3)
+    assert source.tolist() == []
+    assert torch.equal(target, SubstringTask().solve(source))
+
+
+def test_held_out_examples_neither_read_nor_change_the_global_generator():
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        first = held_out(SubstringTask(), 20)[0]
+        assert torch.equal(torch.get_rng_state(), before)
+        torch.manual_seed(2)
+        assert torch.equal(held_out(SubstringTask(), 20)[0], first)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, VALIDATION_SEED, VALIDATION_SEED + 1])
+def test_held_out_examples_are_not_those_of_training_or_validation(seed):
+    task = SubstringTask()
+    drawn = task.sample(1000, torch.Generator().manual_seed(seed))[0].tolist()
+    test = held_out(task, 1000)[0].tolist()
+    assert not any(source in drawn for source in test)
+
+
+def test_held_out_examples_go_to_the_device_asked_for():
+    source, target = held_out(SubstringTask(), 3, device="meta")
+    assert (source.device.type, target.device.type) == ("meta", "meta")
+
+
+def test_a_negative_number_of_held_out_examples_is_refused(refused):
+    with refused("must not be negative"):
+        held_out(SubstringTask(), -1)

@@ -1,0 +1,40 @@
+"""Open JupyterLab on the reader's own copy of the notebooks.
+
+    python tools/lab.py [JupyterLab's own options]
+
+The copy, my_notebooks/, is made where it is missing and never overwritten: solving exercises leaves notebooks/ alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def copy_missing(source: Path, copy: Path) -> list[str]:
+    """Copy each notebook that the reader does not have yet; returns their names."""
+    copy.mkdir(exist_ok=True)
+    missing = [notebook for notebook in sorted(source.glob("*.ipynb")) if not (copy / notebook.name).exists()]
+    for notebook in missing:
+        shutil.copyfile(notebook, copy / notebook.name)
+    return [notebook.name for notebook in missing]
+
+
+def main(arguments: list[str]) -> int:
+    new = copy_missing(ROOT / "notebooks", ROOT / "my_notebooks")
+    if new:
+        print(f"Your own copies are in my_notebooks/: {', '.join(new)}", flush=True)
+    # JupyterLab's root is the repository, so that an author finds notebooks/ beside my_notebooks/.
+    command = [sys.executable, "-m", "jupyterlab", "--LabApp.default_url=/lab/tree/my_notebooks", *arguments]
+    try:
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
+    except KeyboardInterrupt:  # Ctrl-C stops JupyterLab, which asks and cleans up by itself
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

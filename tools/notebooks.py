@@ -1,0 +1,66 @@
+"""Execute notebooks and store their outputs, so that two runs of an unchanged notebook are the same to the byte.
+
+    python tools/notebooks.py notebooks/01_task_definition.ipynb …
+
+Three things would differ or be useless in a stored notebook, and are settled here:
+- widgets need a living kernel: their views are dropped and the still picture or text beside them stays;
+- timings: a cell tagged `measured` keeps the outputs it had, unless its code changed;
+- ids, execution times and the machine's kernel version are not stored.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+SECONDS_PER_CELL = 600
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def execute(path: Path) -> None:
+    """Run a notebook in its own folder and write it back with its outputs."""
+    before = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS_PER_CELL,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute()
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for number, (old, cell) in enumerate(zip(before.cells, notebook.cells, strict=True)):
+        cell.id = f"cell-{number:03d}"
+        if cell.cell_type != "code":
+            continue
+        measured = "measured" in cell.metadata.get("tags", [])
+        if measured and old.outputs and old.source == cell.source and old.get("execution_count"):
+            cell.outputs = old.outputs
+        for output in cell.outputs:
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+    nbformat.write(notebook, path)
+
+
+def main(paths: list[str]) -> None:
+    os.environ.setdefault("IPYTHONDIR", str(Path("build/ipython").resolve()))  # nobody's personal start-up files
+    for path in map(Path, paths):
+        print(path, flush=True)
+        try:
+            execute(path)
+        except CellExecutionError as error:
+            sys.exit(f"{path}: a cell failed, and the notebook was left as it was.\n{error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
