@@ -176,7 +176,7 @@ def bars(
     width = 0.8 / len(groups)
     for number, (group, values) in enumerate(groups.items()):
         places = [place - 0.4 + width * (number + 0.5) for place in range(len(names))]
-        drawn = axes.bar(places, values, width * 0.92, label=group, color=COLOURS[number])
+        drawn = axes.bar(places, list(values), width * 0.92, label=group, color=COLOURS[number])
         axes.bar_label(drawn, fmt=f"%.{decimals}f", fontsize=8, padding=2)
         if points is not None and group in points:
             for place, runs in zip(places, points[group], strict=True):

@@ -21,7 +21,9 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 
 
 def main() -> None:
-    wanted = hashlib.sha256((ROOT / "requirements.txt").read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    wanted = hashlib.sha256(
+        (ROOT / "requirements.txt").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
+    ).hexdigest()
     if VENV.exists():
         _check_runs()
     if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:

@@ -53,7 +53,9 @@ def execute(path: Path) -> None:
 
 
 def main(paths: list[str]) -> None:
-    os.environ.setdefault("IPYTHONDIR", str(Path("build/ipython").resolve()))  # nobody's personal start-up files
+    profile = Path("build/ipython").resolve()  # an empty one, so that nobody's personal start-up files are run
+    profile.mkdir(parents=True, exist_ok=True)
+    os.environ["IPYTHONDIR"] = str(profile)
     for path in map(Path, paths):
         print(path, flush=True)
         try:
