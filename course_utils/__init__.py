@@ -28,6 +28,7 @@ _HOMES = {
     "training": (
         "ORIGINAL",
         "RECIPES",
+        "SMALL",
         "TUNED",
         "Callback",
         "PrintExamples",

@@ -23,7 +23,7 @@ def model() -> Seq2Seq:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.uniform_(-1, 1, generator=generator)
+            parameter.uniform_(-2, 2, generator=generator)
     return model
 
 

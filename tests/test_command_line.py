@@ -1,0 +1,306 @@
+"""The command line: what goes to standard output, what to standard error, and how bad input is refused."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from course_utils import (
+    ORIGINAL,
+    RECIPES,
+    TUNED,
+    Seq2Seq,
+    SubstringTask,
+    build_model,
+    evaluate,
+    held_out,
+    load_model,
+    save_checkpoint,
+    train_step,
+    training,
+)
+from course_utils.__main__ import main
+
+# With two digits to copy, even this network gets some right.
+SMALL = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_per_epoch": 3, "epochs": 3, "length": 4}
+SOURCE = "3 2 1 8 5 6 9 1 4 5"
+IMPOSSIBLE_SOURCE = "7 3 1 8 5 6 9 1 4 5"
+
+
+@pytest.fixture(autouse=True)
+def small_recipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two recipes that train in no time, in a folder of their own."""
+    monkeypatch.setitem(RECIPES, "small", dataclasses.replace(TUNED, name="small", **SMALL))
+    monkeypatch.setitem(RECIPES, "small-original", dataclasses.replace(ORIGINAL, name="small-original", **SMALL))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """An untrained network, saved."""
+    path = tmp_path / "model.pt"
+    save_checkpoint({"model": build_model(dataclasses.replace(TUNED, **SMALL)).state_dict()}, path)
+    return path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture) -> Callable[[str], SimpleNamespace]:
+    """Run a command line: its exit status, and what it wrote to standard output and standard error."""
+
+    def run_command(command: str) -> SimpleNamespace:
+        try:
+            status = main(command.split())
+        except SystemExit as stop:  # how argparse ends
+            status = stop.code
+        written = capsys.readouterr()
+        return SimpleNamespace(status=status, out=written.out, err=written.err)
+
+    return run_command
+
+
+# --- Train ------------------------------------------------------------------------------------------------------------
+
+
+def test_train_reports_one_json_object(run):
+    done = run("train --recipe small --seed 3 --device cpu --out here --json")
+    assert done.status == 0
+    assert done.out.count("\n") == 1
+    result = json.loads(done.out)
+    assert (result["recipe"], result["seed"], result["device"], result["examples"]) == ("small", 3, "cpu", 72)
+    assert result["parameters"] == sum(p.numel() for p in load_model("here/last.pt").parameters())
+    assert result["seconds"] > 0
+    assert result["checkpoint"] == str(Path("here/last.pt"))
+    assert result["best_checkpoint"] == str(Path("here/best.pt"))
+    examples = held_out(SubstringTask(4), 10_000)
+    assert result["exact_match"] == evaluate(load_model(result["checkpoint"]), *examples).exact_match
+    assert result["best_exact_match"] == evaluate(load_model(result["best_checkpoint"]), *examples).exact_match
+
+
+def test_train_shows_its_progress_on_standard_error(run):
+    assert "9/9" in run("train --recipe small").err
+
+
+def test_train_reports_both_checkpoints_in_words(run):
+    words = run("train --recipe small --seed 3").out.splitlines()
+    result = json.loads(run("train --recipe small --seed 3 --json").out)
+    assert words[0].startswith("72 examples in ")
+    assert words[0].endswith(f" s on {result['device']}")
+    assert words[1:] == [
+        f"last:  exact match {result['exact_match']:.4f}  {Path('runs/small-seed3/last.pt')}",
+        f"best:  exact match {result['best_exact_match']:.4f}  {Path('runs/small-seed3/best.pt')}  "
+        f"(epoch {result['best_epoch']}, by validation loss)",
+    ]
+
+
+def test_train_saves_in_a_folder_named_after_the_run_unless_told_otherwise(run):
+    run("train --recipe small --seed 3")
+    assert load_model("runs/small-seed3/last.pt")
+    assert load_model("runs/small-seed3/best.pt")
+
+
+def test_train_uses_the_tuned_recipe_unless_told_otherwise(run, monkeypatch):
+    monkeypatch.setitem(RECIPES, "tuned", RECIPES["small"])
+    assert json.loads(run("train --json").out)["seed"] == 0
+
+
+def test_train_takes_another_number_of_epochs(run):
+    result = json.loads(run("train --recipe small --epochs 2 --json").out)
+    assert [row["epoch"] for row in result["history"]] == [1, 2]
+
+
+def test_train_stops_at_an_exact_match(run, monkeypatch):
+    monkeypatch.setattr(training, "evaluate", lambda *_: SimpleNamespace(exact_match=0.995))
+    result = json.loads(run("train --recipe small --until 0.99 --json").out)
+    assert [row["held_out_exact_match"] for row in result["history"]] == [0.995]
+
+
+def test_train_prints_the_eight_validation_examples_of_the_original_to_standard_error(run):
+    done = run("train --recipe small-original --epochs 2 --json")
+    assert done.err.count("input   ") == done.err.count("target  ") == 8 * 2
+    assert "epoch 2 of 2" in done.err
+    assert json.loads(done.out)["recipe"] == "small-original"
+
+
+def test_train_does_not_print_hundreds_of_examples(run):
+    assert "input" not in run("train --recipe small").err
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C in that step."""
+    steps = iter(range(1, 100))
+
+    def step_or_stop(*arguments: object) -> torch.Tensor:
+        if next(steps) == step:
+            raise KeyboardInterrupt
+        return train_step(*arguments)
+
+    monkeypatch.setattr(training, "train_step", step_or_stop)
+
+
+def test_train_resumes_to_the_same_result(run, monkeypatch):
+    whole = json.loads(run("train --recipe small-original --out whole --json").out)
+    with monkeypatch.context() as patch:
+        interrupt_at(5, patch)
+        stopped = run("train --recipe small-original --out stopped --json")
+    assert stopped.status == 130
+    assert json.loads(stopped.out)["interrupted"] is True
+    resumed = json.loads(run("train --recipe small-original --out stopped --resume --json").out)
+    assert [row["loss"] for row in resumed["history"]] == [row["loss"] for row in whole["history"]]
+    assert resumed["exact_match"] == whole["exact_match"]
+
+
+def test_train_interrupted_in_its_first_epoch_names_a_checkpoint_that_is_there(run, monkeypatch):
+    interrupt_at(2, monkeypatch)
+    done = run("train --recipe small --json")
+    assert done.status == 130
+    assert load_model(json.loads(done.out)["checkpoint"])
+
+
+def test_train_that_diverges_ends_with_a_sentence_and_its_own_status(run, monkeypatch):
+    monkeypatch.setitem(RECIPES, "wild", dataclasses.replace(RECIPES["small"], learning_rate=math.inf))
+    done = run("train --recipe wild --json")
+    assert done.status == 1
+    assert done.out == ""
+    assert done.err.splitlines()[-1].startswith("course_utils: The loss is nan at step 2 of epoch 1")
+
+
+# --- Evaluate ---------------------------------------------------------------------------------------------------------
+
+
+def test_evaluate_reports_one_json_object(run, checkpoint):
+    done = run(f"evaluate {checkpoint} --examples 50 --json")
+    scores = evaluate(load_model(checkpoint), *held_out(SubstringTask(), 50))
+    assert (done.status, done.err) == (0, "")
+    assert json.loads(done.out) == {
+        "loss": scores.loss,
+        "perplexity": scores.perplexity,
+        "token_accuracy": scores.token_accuracy,
+        "exact_match": scores.exact_match,
+        "examples": 50,
+    }
+
+
+def test_evaluate_reports_a_line_for_each_score(run, checkpoint):
+    done = run(f"evaluate {checkpoint}")
+    lines = dict(line.split() for line in done.out.splitlines())
+    assert list(lines) == ["loss", "perplexity", "token_accuracy", "exact_match", "examples"]
+    assert lines["examples"] == "10000"
+    assert float(lines["loss"]) == pytest.approx(math.log(10), abs=0.1)
+
+
+# --- Decode -----------------------------------------------------------------------------------------------------------
+
+
+def written_by(model: Seq2Seq, source: str) -> list[int]:
+    tokens = [int(token) for token in source.split()]
+    return model.generate(torch.tensor([tokens]), len(tokens) - 2)[0].tolist()
+
+
+@pytest.mark.parametrize("source", [SOURCE, "0 2 5 6", "5 4 1 2 3 4 5 6 7 8 9"])
+def test_decode_prints_what_the_network_writes(source, run, checkpoint):
+    done = run(f"decode {checkpoint} {source}")
+    expected = written_by(load_model(checkpoint), source)
+    assert (done.status, done.out, done.err) == (0, " ".join(map(str, expected)) + "\n", "")
+
+
+def test_decode_reports_one_json_object(run, checkpoint):
+    done = run(f"decode {checkpoint} {SOURCE} --json")
+    assert json.loads(done.out) == {
+        "source": [int(token) for token in SOURCE.split()],
+        "output": written_by(load_model(checkpoint), SOURCE),
+    }
+
+
+# --- Bad input --------------------------------------------------------------------------------------------------------
+
+BAD_COMMANDS = {
+    "": "required",
+    "dance": "invalid choice",
+    "train --tempo 120": "unrecognized arguments",
+    "train --recipe nonsense": "no recipe 'nonsense'",
+    "train --recipe small --device gpu": "no device 'gpu'",
+    "train --recipe small --device cuda": "no CUDA GPU",
+    "train --recipe small --seed one": "invalid int value",
+    "train --recipe small --seed 99999999999999999999": "seed",
+    "train --recipe small --until 99": "until is a share",
+    "train --recipe small --until 0": "until is a share",
+    "train --recipe small --epochs 0": "at least 1",
+    "train --recipe small --epochs -1": "at least 1",
+    "train --recipe small-original --epochs 0": "at least 1",
+    "train --recipe small --out model.pt/below": "cannot be written to",
+    "train --recipe small --out other --resume": "other/last.pt is a run of recipe 'small-original' with seed 0",
+    "train --recipe small --out truncated --resume": "cannot be read as a checkpoint",
+    "evaluate": "required",
+    "evaluate nothing.pt": "no checkpoint at nothing.pt",
+    "evaluate truncated/last.pt": "cannot be read as a checkpoint",
+    "evaluate letter.txt": "cannot be read as a checkpoint",
+    "evaluate model.pt --examples 0": "at least 1",
+    "evaluate model.pt --examples -5": "at least 1",
+    "evaluate model.pt --examples many": "invalid int value",
+    "evaluate model.pt --device tpu": "no device 'tpu'",
+    "decode model.pt": "required",
+    f"decode nothing.pt {SOURCE}": "no checkpoint at nothing.pt",
+    f"decode letter.txt {SOURCE}": "cannot be read as a checkpoint",
+    "decode model.pt 5 4 1 8 5 6 9 1 4 5": "start 5 with length 4 is impossible",
+    "decode model.pt 6 2 1 8 5 6 9 1 4 5": "start 6 with length 2 is impossible",
+    "decode model.pt -1 2 1 8 5 6 9 1 4 5": "start -1 with length 2 is impossible",
+    "decode model.pt 3 2 1 8 0 6 9 1 4 5": "digit 2 is 0",
+    "decode model.pt 3 2 1 8 5 6 9 1 4 10": "digit 7 is 10",
+    "decode model.pt 3 2 1 8 5 6 9 1 4 x": "invalid int value: 'x'",
+    "decode model.pt 3 9223372036854775807 1 8 5 6 9 1 4 5": "impossible",
+    "decode model.pt 3 99999999999999999999 1 8 5 6 9 1 4 5": "whole numbers",
+    "decode model.pt 3 2 1": "A source has",
+    "decode model.pt 3 2 1 8 5 6 9 1 4 5 1 1": "A source has",
+}
+
+
+@pytest.mark.parametrize("command", BAD_COMMANDS, ids=lambda command: command or "nothing")
+def test_bad_input_gets_one_clear_line_and_status_2(command, run, checkpoint, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    Path("letter.txt").write_text("Dear network,\n" * 10)
+    Path("truncated").mkdir()
+    Path("truncated/last.pt").write_bytes(checkpoint.read_bytes()[:5000])
+    if "other" in command:
+        run("train --recipe small-original --out other")
+    done = run(command)
+    assert done.status == 2
+    assert done.out == ""
+    (line,) = done.err.splitlines()
+    assert line.startswith("course_utils: ")
+    assert BAD_COMMANDS[command] in line
+
+
+def test_help_names_the_verbs(run):
+    done = run("--help")
+    assert done.status == 0
+    for verb in ("train", "evaluate", "decode"):
+        assert f"  {verb}  " in done.out
+
+
+# --- For real ---------------------------------------------------------------------------------------------------------
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "course_utils", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_python_m_course_utils_decodes(checkpoint):
+    done = python("decode", str(checkpoint), *SOURCE.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [str(token) for token in written_by(load_model(checkpoint), SOURCE)]
+
+
+def test_python_m_course_utils_refuses_bad_input_with_one_line_and_status_2(checkpoint):
+    done = python("decode", str(checkpoint), *IMPOSSIBLE_SOURCE.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("course_utils: start 7 with length 3 is impossible")
+    assert done.stderr.count("\n") == 1

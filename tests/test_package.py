@@ -1,0 +1,90 @@
+"""The package as a whole: its public names, the one direction of its imports, and how little importing it costs."""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import course_utils
+
+FOLDER = Path(course_utils.__file__).parent
+ORDER = list(course_utils._HOMES)  # from the foundation up
+
+
+def files_of(module: str) -> list[Path]:
+    """A module is a file, or a folder of files."""
+    file = FOLDER / f"{module}.py"
+    return [file] if file.exists() else sorted((FOLDER / module).glob("*.py"))
+
+
+def siblings_imported_by(file: Path) -> set[str]:
+    """The modules of the package that a file imports, at its top or inside a function."""
+    package = ("course_utils", *file.relative_to(FOLDER).parts[:-1])
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("course_utils.")}
+
+
+@pytest.mark.parametrize("name", course_utils.__all__)
+def test_public_names_are_importable_from_the_package(name):
+    (home,) = [module for module, names in course_utils._HOMES.items() if name in names]
+    assert getattr(course_utils, name) is getattr(import_module(f"course_utils.{home}"), name)
+    assert name in dir(course_utils)
+
+
+def test_all_lists_every_public_name_once():
+    names = [name for names in course_utils._HOMES.values() for name in names]
+    assert course_utils.__all__ == sorted(set(names))
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_modules_are_importable_from_the_package(module):
+    assert getattr(course_utils, module) is import_module(f"course_utils.{module}")
+
+
+def test_a_name_that_is_not_there_says_so():
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = course_utils.nonsense
+
+
+def test_every_module_has_its_place_in_the_order():
+    modules = {path.stem for path in FOLDER.glob("*.py")} | {path.parent.name for path in FOLDER.glob("*/__init__.py")}
+    assert modules - {"__init__", "__main__"} == set(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_imports_only_those_above_it(module):
+    files = files_of(module)
+    assert files
+    for file in files:
+        assert siblings_imported_by(file) <= {module, *ORDER[: ORDER.index(module)]}, file
+
+
+def test_the_check_of_imports_sees_imports():
+    """Else a mistake in reading them would let everything pass."""
+    assert siblings_imported_by(FOLDER / "model.py") == {"errors", "task"}
+
+
+def test_importing_the_package_loads_no_figures_and_no_widgets():
+    code = (
+        "import sys, course_utils; from course_utils import TUNED, fit, evaluate, SubstringTask; "
+        "print([name for name in ('matplotlib', 'ipywidgets', 'IPython') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_the_package_does_not_even_load_pytorch():
+    code = "import sys, course_utils; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"

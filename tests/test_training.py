@@ -1,0 +1,798 @@
+"""A step, an epoch, a run, its callbacks and its checkpoints, with networks that train in a tenth of a second."""
+
+import dataclasses
+import io
+import itertools
+import math
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from course_utils import (
+    ORIGINAL,
+    RECIPES,
+    TUNED,
+    Callback,
+    InputError,
+    PrintExamples,
+    ProgressBar,
+    Recipe,
+    Run,
+    SubstringTask,
+    TrainingDivergedError,
+    build_model,
+    evaluate,
+    find_device,
+    find_recipe,
+    fit,
+    held_out,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+    summary,
+    token_loss,
+    train_step,
+    training,
+    validate,
+)
+from course_utils.data import TEST_SEED, VALIDATION_SEED
+from course_utils.training import Validation
+
+State = dict[str, Tensor]
+
+
+def same(state: State, other: State) -> bool:
+    return state.keys() == other.keys() and all(torch.equal(state[name], other[name]) for name in state)
+
+
+def without_seconds(history: list[dict]) -> list[dict]:
+    return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
+
+
+class InterruptAt(Callback):
+    """Press Ctrl-C after so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step(self, run: Run) -> None:
+        if run.step == self.step:
+            raise KeyboardInterrupt
+
+
+class Remember(Callback):
+    """Keep what a look at the run gives, after each epoch."""
+
+    def __init__(self, look: Callable[[Run], object]) -> None:
+        self.look = look
+        self.seen = []
+
+    def on_epoch(self, run: Run) -> None:
+        self.seen.append(self.look(run))
+
+
+# --- Recipes and devices ----------------------------------------------------------------------------------------------
+
+
+def test_the_original_recipe_is_the_original_experiment():
+    assert dataclasses.asdict(ORIGINAL) == {
+        "name": "original",
+        "batch_size": 32,
+        "steps_per_epoch": 4_096 // 32,
+        "epochs": 16,
+        "dropout": 0.5,
+        "teacher_forcing_ratio": 0.5,
+        "learning_rate": 1e-3,
+        "one_cycle": False,
+        "validation_examples": 8,
+        "validation_batch_size": 1,
+        "emb_dim": 128,
+        "hidden_dim": 256,
+        "n_layers": 3,
+        "gradient_clip": 1.0,
+        "length": 10,
+    }
+    assert ORIGINAL.steps == 16 * 128
+    assert ORIGINAL.examples == 16 * 4_096
+
+
+def test_the_tuned_recipe_trains_the_same_network_in_at_most_64_000_examples():
+    assert TUNED.examples <= 64_000
+    for setting in ("emb_dim", "hidden_dim", "n_layers", "length"):
+        assert getattr(TUNED, setting) == getattr(ORIGINAL, setting)
+
+
+def test_recipes_are_found_by_name():
+    assert [find_recipe(name) for name in ("original", "tuned")] == [ORIGINAL, TUNED] == list(RECIPES.values())
+
+
+def test_an_unknown_recipe_is_refused(refused):
+    with refused("no recipe 'nonsense'; the recipes are original, tuned"):
+        find_recipe("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu_is_there", "found"),
+    [
+        ("auto", False, "cpu"),
+        ("auto", True, "cuda"),
+        ("cpu", True, "cpu"),
+        ("cpu", False, "cpu"),
+        ("cuda", True, "cuda"),
+    ],
+)
+def test_devices_are_found_by_name(name, gpu_is_there, found, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu_is_there)
+    assert find_device(name) == torch.device(found)
+
+
+def test_the_device_is_auto_unless_named():
+    assert find_device() == find_device("auto")
+
+
+def test_a_gpu_asked_for_and_absent_is_refused(monkeypatch, refused):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with refused("finds no CUDA GPU"):
+        find_device("cuda")
+
+
+def test_an_unknown_device_is_refused(refused):
+    with refused("no device 'gpu'; the devices are auto, cpu and cuda"):
+        find_device("gpu")
+
+
+# --- One step ---------------------------------------------------------------------------------------------------------
+
+
+def step_by_hand(parameters: list[Tensor], loss: Tensor, learning_rate: float, clip: float) -> None:
+    """Gradient descent with the gradient's norm cut to `clip`, written out."""
+    gradients = torch.autograd.grad(loss, parameters)
+    norm = math.sqrt(sum((gradient**2).sum().item() for gradient in gradients))
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter -= learning_rate * gradient * min(1, clip / norm)
+
+
+@pytest.mark.parametrize("clip", [0.01, 1000.0], ids=["clipped", "not clipped"])
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_two_steps_equal_those_written_out(clip, ratio, recipe):
+    source, target = SubstringTask().sample(8, torch.Generator().manual_seed(0))
+    model, by_hand = build_model(recipe).double(), build_model(recipe).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(2):
+        expected_loss = token_loss(by_hand(source, target, ratio), target)
+        step_by_hand(list(by_hand.parameters()), expected_loss, 0.5, clip)
+        loss = train_step(model, optimizer, source, target, teacher_forcing_ratio=ratio, gradient_clip=clip)
+        assert loss.item() == pytest.approx(expected_loss.item())
+    for parameter, expected in zip(model.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(parameter, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_steps_bring_the_loss_down(recipe):
+    source, target = SubstringTask().sample(8, torch.Generator().manual_seed(0))
+    model = build_model(recipe)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = [train_step(model, optimizer, source, target).item() for _ in range(60)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_step_forces_and_clips_as_the_tuned_recipe_does_unless_told_otherwise(recipe):
+    source, target = SubstringTask().sample(8, torch.Generator().manual_seed(0))
+    models = [build_model(recipe), build_model(recipe)]
+    for model, options in zip(models, [(), (TUNED.teacher_forcing_ratio, TUNED.gradient_clip)], strict=True):
+        train_step(model, torch.optim.SGD(model.parameters(), lr=50.0), source, target, *options)
+    assert same(models[0].state_dict(), models[1].state_dict())
+
+
+def test_a_step_is_taken_in_training_mode_and_returns_a_loss_without_gradients(model, examples):
+    loss = train_step(model.eval(), torch.optim.SGD(model.parameters(), lr=0.1), *examples)
+    assert model.training
+    assert not loss.requires_grad
+
+
+def test_a_step_flips_its_coins_with_the_generator_given(model, examples):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    losses = {
+        train_step(model, optimizer, *examples, 0.5, coin_generator=torch.Generator().manual_seed(seed)).item()
+        for seed in (0, 0, 1, 1)
+    }
+    assert len(losses) == 2
+
+
+# --- Validation -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 20])
+def test_validation_runs_free_and_gives_each_example_its_loss(batch_size, model, examples):
+    source, target = examples
+    look = validate(model, source, target, batch_size)
+    assert torch.equal(look.source, source)
+    assert torch.equal(look.target, target)
+    assert torch.equal(look.output, model.generate(source, 8))
+    logits = model(source, target, teacher_forcing_ratio=0.0)
+    for row in range(20):
+        assert look.losses[row].item() == pytest.approx(token_loss(logits[row : row + 1], target[row : row + 1]).item())
+    assert look.loss == pytest.approx(token_loss(logits, target).item())
+
+
+def test_each_epoch_is_validated_on_fresh_examples_of_the_runs_own(recipe):
+    remember = Remember(lambda run: run.validation)
+    fit(recipe, seed=2, callbacks=[remember])
+    task, generator = SubstringTask(recipe.length), torch.Generator().manual_seed(VALIDATION_SEED + 2)
+    for look in remember.seen:
+        source, target = task.sample(recipe.validation_examples, generator)
+        assert torch.equal(look.source, source)
+        assert torch.equal(look.target, target)
+
+
+def test_validation_and_test_examples_have_seeds_of_their_own():
+    assert len({0, VALIDATION_SEED, TEST_SEED}) == 3
+
+
+# --- A run ------------------------------------------------------------------------------------------------------------
+
+
+def test_starting_weights_come_from_the_seed(recipe):
+    assert same(build_model(recipe, seed=1).state_dict(), build_model(recipe, seed=1).state_dict())
+    assert not same(build_model(recipe, seed=1).state_dict(), build_model(recipe, seed=2).state_dict())
+
+
+def test_history_has_one_row_of_plain_data_for_each_epoch(each_recipe):
+    run = fit(each_recipe)
+    assert [row["epoch"] for row in run.history] == [1, 2, 3]
+    assert [row["examples"] for row in run.history] == [24, 48, 72]
+    for row in run.history:
+        assert list(row) == [
+            "epoch",
+            "examples",
+            "seconds",
+            "loss",
+            "perplexity",
+            "validation_loss",
+            "validation_perplexity",
+            "validation_exact_match",
+        ]
+        assert all(isinstance(value, int | float) for value in row.values())
+        assert row["perplexity"] == pytest.approx(math.exp(row["loss"]))
+        assert row["validation_perplexity"] == pytest.approx(math.exp(row["validation_loss"]))
+        assert row["seconds"] > 0
+    assert run.seconds == pytest.approx(sum(row["seconds"] for row in run.history))
+    assert (run.step, run.examples) == (9, 72)
+
+
+def test_history_holds_the_mean_loss_of_the_epoch_and_the_last_look(recipe):
+    looks = Remember(lambda run: run.validation)
+    run = fit(recipe, callbacks=[looks])
+    for number, (row, look) in enumerate(zip(run.history, looks.seen, strict=True)):
+        assert row["loss"] == pytest.approx(np.mean(run.step_losses[3 * number : 3 * number + 3]))
+        assert row["validation_loss"] == look.loss
+        assert row["validation_exact_match"] == (look.output == look.target).all(dim=1).double().mean().item()
+
+
+def losses_written_out(recipe: Recipe, seed: int) -> list[float]:
+    """The same run as a plain loop, for a recipe without dropout and without coins."""
+    model = build_model(recipe, seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+    if recipe.one_cycle:
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=recipe.steps, cycle_momentum=False
+        )
+    generator = torch.Generator().manual_seed(seed)
+    losses = []
+    for _ in range(recipe.steps):
+        source, target = SubstringTask(recipe.length).sample(recipe.batch_size, generator)
+        loss = token_loss(model(source, target, recipe.teacher_forcing_ratio), target)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
+        optimizer.step()
+        if recipe.one_cycle:
+            schedule.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("one_cycle", [True, False])
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_a_run_equals_a_plain_loop(one_cycle, ratio, recipe):
+    recipe = dataclasses.replace(
+        recipe, one_cycle=one_cycle, teacher_forcing_ratio=ratio, learning_rate=0.1, gradient_clip=0.1
+    )
+    assert fit(recipe, seed=3).step_losses == pytest.approx(losses_written_out(recipe, seed=3), rel=1e-4)
+
+
+def test_the_tuned_rate_warms_up_and_anneals_but_the_original_rate_is_constant(each_recipe):
+    rates = []
+    watch = Callback()
+    watch.on_start = watch.on_step = lambda run: rates.append(run.optimizer.param_groups[0]["lr"])
+    fit(dataclasses.replace(each_recipe, steps_per_epoch=10), callbacks=[watch])
+    rates.pop()  # no step is left to use it
+    peak = each_recipe.learning_rate
+    if each_recipe.one_cycle:
+        assert rates[0] == pytest.approx(peak / 25)
+        assert max(rates) == pytest.approx(peak)
+        assert rates[-1] < peak / 100_000
+    else:
+        assert rates == [peak] * 30
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(each_recipe):
+    first, again, other = (fit(each_recipe, seed=seed) for seed in (1, 1, 2))
+    assert without_seconds(first.history) == without_seconds(again.history)
+    assert same(first.model.state_dict(), again.model.state_dict())
+    assert first.history[0]["loss"] != other.history[0]["loss"]
+    assert first.history[0]["validation_loss"] != other.history[0]["validation_loss"]
+
+
+def test_building_a_model_does_not_change_the_callers_random_numbers(recipe):
+    before = torch.get_rng_state()
+    build_model(recipe)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_run_neither_reads_nor_changes_the_callers_random_numbers(each_recipe):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        first = fit(each_recipe)
+        assert torch.equal(torch.get_rng_state(), before)
+        torch.manual_seed(2)
+        assert fit(each_recipe).step_losses == first.step_losses
+
+
+def test_dropout_and_coins_are_there_when_the_recipe_says_so(recipe):
+    """With a learning rate of nearly nothing, only chance makes one step's loss differ from another run's."""
+    plain = fit(recipe).step_losses[0]
+    assert fit(dataclasses.replace(recipe, dropout=0.5)).step_losses[0] != plain
+    assert fit(dataclasses.replace(recipe, teacher_forcing_ratio=0.0)).step_losses[0] != plain
+
+
+def test_callbacks_are_called_in_order(recipe):
+    calls = []
+
+    class Log(Callback):
+        def on_start(self, run: Run) -> None:
+            calls.append("start")
+
+        def on_step(self, run: Run) -> None:
+            calls.append(run.step)
+
+        def on_epoch(self, run: Run) -> None:
+            calls.append(f"epoch {len(run.history)}")
+
+        def on_end(self, run: Run) -> None:
+            calls.append("end")
+
+    fit(recipe, callbacks=(log for log in [Log()]))
+    assert calls == ["start", 1, 2, 3, "epoch 1", 4, 5, 6, "epoch 2", 7, 8, 9, "epoch 3", "end"]
+
+
+def test_the_best_weights_are_those_with_the_lowest_validation_loss(recipe, tmp_path, monkeypatch):
+    losses = iter([3.0, 1.0, 2.0])
+    no_tokens = torch.zeros(1, 4)
+    monkeypatch.setattr(
+        training, "validate", lambda *_: Validation(no_tokens, no_tokens, no_tokens, torch.tensor([next(losses)]))
+    )
+    weights = Remember(lambda run: {name: tensor.clone() for name, tensor in run.model.state_dict().items()})
+    run = fit(recipe, callbacks=[weights], out=tmp_path)
+    assert run.best_epoch == 2
+    assert same(run.best_state, weights.seen[1])
+    assert same(run.best_model().state_dict(), weights.seen[1])
+    assert same(load_model(tmp_path / "best.pt").state_dict(), weights.seen[1])
+    assert same(load_model(tmp_path / "last.pt").state_dict(), weights.seen[2])
+
+
+def test_until_stops_after_the_first_epoch_that_is_good_enough(recipe, monkeypatch):
+    shares = iter([0.5, 0.9, 1.0])
+
+    def look(model: nn.Module, source: Tensor, target: Tensor) -> SimpleNamespace:
+        assert torch.equal(source, held_out(SubstringTask(6), 10_000)[0])
+        assert torch.equal(target, SubstringTask(6).solve(source))
+        return SimpleNamespace(exact_match=next(shares))
+
+    monkeypatch.setattr(training, "evaluate", look)
+    run = fit(recipe, until=0.9)
+    assert [row["held_out_exact_match"] for row in run.history] == [0.5, 0.9]
+    assert run.step == 6
+
+
+def test_looking_at_held_out_examples_does_not_change_the_run(each_recipe):
+    assert fit(each_recipe, until=1.0).step_losses == fit(each_recipe).step_losses
+
+
+@pytest.mark.parametrize("until", [0, -0.5, 1.01, 99, math.nan])
+def test_until_must_be_a_share(until, recipe, refused):
+    with refused("until is a share"):
+        fit(recipe, until=until)
+
+
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_a_run_of_no_epochs_is_refused(epochs, each_recipe, refused):
+    with refused("at least 1"):
+        fit(dataclasses.replace(each_recipe, epochs=epochs))
+
+
+@pytest.mark.parametrize("seed", [2**64, -(2**64)])
+def test_a_seed_too_large_for_a_generator_is_refused(seed, recipe, refused):
+    with refused("seed"):
+        fit(recipe, seed=seed)
+
+
+# --- A loss that is not finite ----------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_a_sentence(each_recipe):
+    with pytest.raises(TrainingDivergedError, match="The loss is nan at step 2 of epoch 1") as caught:
+        fit(dataclasses.replace(each_recipe, learning_rate=math.inf))
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_run_too(each_recipe):
+    """The training loss is taken before a step, so the last step's damage shows in validation alone."""
+    recipe = dataclasses.replace(each_recipe, learning_rate=math.inf, one_cycle=False, steps_per_epoch=1, epochs=1)
+    with pytest.raises(TrainingDivergedError, match="epoch 1"):
+        fit(recipe)
+
+
+def test_a_run_that_diverges_keeps_its_earlier_checkpoints(recipe, tmp_path):
+    def spoil(run: Run) -> None:
+        nn.init.constant_(run.model.decoder.fc_out.bias, math.nan)
+
+    with pytest.raises(TrainingDivergedError, match="at step 1 of epoch 2"):
+        fit(recipe, callbacks=[Remember(spoil)], out=tmp_path)
+    for name in ("best.pt", "last.pt"):
+        assert all(parameter.isfinite().all() for parameter in load_model(tmp_path / name).parameters())
+
+
+def test_a_loss_too_large_for_its_perplexity_does_not_stop_the_run(each_recipe):
+    run = fit(dataclasses.replace(each_recipe, learning_rate=1e5))
+    assert len(run.history) == 3
+    assert max(row["validation_perplexity"] for row in run.history) == math.inf
+
+
+# --- Interrupts and resuming ------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_run_goes_on_to_the_same_numbers(each_recipe, tmp_path):
+    whole = fit(each_recipe, seed=1)
+    stopped = fit(each_recipe, seed=1, out=tmp_path, callbacks=[InterruptAt(step=5)])
+    assert stopped.interrupted
+    assert len(stopped.history) == 1
+    resumed = fit(each_recipe, seed=1, out=tmp_path, resume=True)
+    assert not resumed.interrupted
+    assert same(resumed.model.state_dict(), whole.model.state_dict())
+    assert without_seconds(resumed.history) == without_seconds(whole.history)
+    assert resumed.step_losses == whole.step_losses
+    assert resumed.best_epoch == whole.best_epoch
+    assert same(resumed.best_state, whole.best_state)
+    assert same(load_model(tmp_path / "last.pt").state_dict(), whole.model.state_dict())
+    assert same(load_model(tmp_path / "best.pt").state_dict(), whole.best_state)
+
+
+def test_an_interrupt_in_the_first_epoch_leaves_a_usable_best_checkpoint(recipe, tmp_path):
+    run = fit(recipe, out=tmp_path, callbacks=[InterruptAt(step=2)])
+    assert run.interrupted
+    assert run.history == []
+    assert same(load_model(tmp_path / "best.pt").state_dict(), run.model.state_dict())
+    assert same(run.best_model().state_dict(), run.model.state_dict())
+
+
+def test_an_interrupt_during_validation_leaves_whole_rows_of_history(recipe, monkeypatch):
+    looks = itertools.count(1)
+
+    def validate_or_stop(*arguments: object) -> Validation:
+        if next(looks) == 2:
+            raise KeyboardInterrupt
+        return validate(*arguments)
+
+    monkeypatch.setattr(training, "validate", validate_or_stop)
+    run = fit(recipe)
+    assert run.interrupted
+    assert len({tuple(row) for row in run.history}) == 1
+
+
+def test_an_interrupt_between_two_checkpoints_loses_neither(recipe, tmp_path, monkeypatch):
+    validation_losses = itertools.count(1)  # it only gets worse, so that the first epoch stays the best
+    no_tokens = torch.zeros(1, 4)
+
+    def worse_and_worse(*_: object) -> Validation:
+        return Validation(no_tokens, no_tokens, no_tokens, torch.tensor([float(next(validation_losses))]))
+
+    writes = itertools.count(1)
+
+    def save_or_stop(state: dict, path: Path) -> None:
+        if next(writes) == 2:
+            raise KeyboardInterrupt
+        save_checkpoint(state, path)
+
+    monkeypatch.setattr(training, "validate", worse_and_worse)
+    monkeypatch.setattr(training, "save_checkpoint", save_or_stop)
+    assert fit(recipe, out=tmp_path).interrupted
+    run = fit(recipe, out=tmp_path, resume=True)
+    assert run.best_epoch == 1
+    assert same(load_model(tmp_path / "best.pt").state_dict(), run.best_state)
+
+
+def test_callbacks_end_after_an_interrupt_and_after_an_error(recipe):
+    ended = []
+    watch = Callback()
+    watch.on_end = lambda run: ended.append(run.interrupted)
+    fit(recipe, callbacks=[watch, InterruptAt(step=2)])
+    with pytest.raises(TrainingDivergedError):
+        fit(dataclasses.replace(recipe, learning_rate=math.inf), callbacks=[watch])
+    assert ended == [True, False]
+
+
+def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path):
+    finished = fit(recipe, out=tmp_path)
+    resumed = fit(recipe, out=tmp_path, resume=True, callbacks=[InterruptAt(step=10)])
+    assert resumed.history == finished.history
+    assert same(resumed.model.state_dict(), finished.model.state_dict())
+    assert summary(resumed) == summary(finished)
+
+
+def test_resuming_where_nothing_was_saved_starts_from_the_beginning(recipe, tmp_path):
+    assert fit(recipe, out=tmp_path / "new", resume=True).step_losses == fit(recipe).step_losses
+
+
+def test_resuming_without_a_folder_is_refused(recipe, refused):
+    with refused("which folder"):
+        fit(recipe, resume=True)
+
+
+def test_resuming_with_another_seed_or_recipe_is_refused(recipe, tmp_path, refused):
+    fit(recipe, seed=1, out=tmp_path)
+    with refused("is a run of recipe 'small tuned' with seed 1"):
+        fit(recipe, seed=2, out=tmp_path, resume=True)
+    with refused("is a run of recipe 'small tuned' with seed 1"):
+        fit(dataclasses.replace(recipe, epochs=4), seed=1, out=tmp_path, resume=True)
+
+
+def test_resuming_from_a_model_alone_is_refused(recipe, tmp_path, refused):
+    save_checkpoint({"model": build_model(recipe).state_dict()}, tmp_path / "last.pt")
+    with refused("holds a model but no run"):
+        fit(recipe, out=tmp_path, resume=True)
+
+
+def test_resuming_on_another_kind_of_device_is_refused(recipe, tmp_path, refused):
+    fit(recipe, out=tmp_path)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    state["generators"]["data"] = torch.zeros(16, dtype=torch.uint8)  # what a GPU's generator has for a state
+    state["dropout_generator"] = torch.zeros(16, dtype=torch.uint8)
+    torch.save(state, tmp_path / "last.pt")
+    with refused("cannot be resumed"):
+        fit(recipe, out=tmp_path, resume=True)
+
+
+def test_resuming_from_a_truncated_checkpoint_is_refused_and_leaves_it_alone(recipe, tmp_path, refused):
+    fit(recipe, out=tmp_path)
+    last = tmp_path / "last.pt"
+    half = last.read_bytes()[: last.stat().st_size // 2]
+    last.write_bytes(half)
+    with refused("cannot be read as a checkpoint"):
+        fit(recipe, out=tmp_path, resume=True)
+    assert last.read_bytes() == half
+
+
+def test_a_folder_is_made_when_missing_and_holds_nothing_but_checkpoints(recipe, tmp_path):
+    fit(recipe, out=tmp_path / "runs" / "new")
+    assert sorted(path.name for path in (tmp_path / "runs" / "new").iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(recipe, tmp_path, refused):
+    (tmp_path / "file").touch()
+    with refused("cannot be written to"):
+        fit(recipe, out=tmp_path / "file" / "below", callbacks=[InterruptAt(step=1)])
+
+
+# --- Checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_the_model_and_what_made_it(recipe, tmp_path):
+    run = fit(recipe, seed=1, out=tmp_path)
+    best = load_checkpoint(tmp_path / "best.pt")
+    assert (best["recipe"], best["seed"]) == (dataclasses.asdict(recipe), 1)
+    assert load_checkpoint(tmp_path / "last.pt")["history"] == run.history
+
+
+@pytest.mark.parametrize("bare", [True, False], ids=["a bare state_dict", "a checkpoint"])
+def test_load_model_reads_the_sizes_off_the_weights(bare, model, examples, tmp_path):
+    state = model.float().state_dict()
+    torch.save(state if bare else {"model": state}, tmp_path / "model.pt")
+    loaded = load_model(tmp_path / "model.pt")
+    assert not loaded.training
+    assert torch.equal(loaded(*examples, 1.0), model(*examples, 1.0))
+
+
+@pytest.mark.parametrize("error", [OSError("no space left"), RuntimeError("broken"), KeyboardInterrupt()], ids=repr)
+def test_a_write_that_fails_leaves_the_old_checkpoint(error, tmp_path, monkeypatch):
+    def write_a_little_and_fail(state: dict, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise error
+
+    path = tmp_path / "model.pt"
+    save_checkpoint({"model": {"weight": torch.ones(2)}}, path)
+    before = path.read_bytes()
+    monkeypatch.setattr(torch, "save", write_a_little_and_fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else InputError):
+        save_checkpoint({"model": {"weight": torch.zeros(2)}}, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused(tmp_path, refused):
+    with refused("could not be written"):
+        save_checkpoint({"model": {}}, tmp_path / "no such folder" / "model.pt")
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path, refused):
+    for path in (tmp_path / "nothing.pt", tmp_path):
+        with refused("There is no checkpoint at"):
+            load_model(path)
+
+
+def bytes_of(state: object, **options) -> bytes:
+    file = io.BytesIO()
+    torch.save(state, file, **options)
+    return file.getvalue()
+
+
+def zip_of_text() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("letter.txt", "hello")
+    return file.getvalue()
+
+
+WEIGHTS = build_model(dataclasses.replace(TUNED, emb_dim=6, hidden_dim=8)).state_dict()
+CHECKPOINT = bytes_of({"model": WEIGHTS})
+OLD_CHECKPOINT = bytes_of({"model": WEIGHTS}, _use_new_zipfile_serialization=False)  # as before PyTorch 1.6
+FOREIGN_FILES = {
+    "empty": b"",
+    "text": b"hello world\n" * 20,
+    "json": b'{"model": 1}',
+    "zip": zip_of_text(),
+    "pickle": pickle.dumps({"model": list(WEIGHTS)}),
+    "pickle of a function": pickle.dumps(print),
+    "two stray bytes": b"0.",
+    "cut in half": CHECKPOINT[: len(CHECKPOINT) // 2],
+    "without its end": CHECKPOINT[:-1],
+    "old and cut in half": OLD_CHECKPOINT[: len(OLD_CHECKPOINT) // 2],
+    "old and cut in its header": OLD_CHECKPOINT[:97],
+    "tensor": bytes_of(torch.zeros(3)),
+    "list": bytes_of([1, 2]),
+    "no dictionary under model": bytes_of({"model": 3}),
+}
+FOREIGN_MODELS = {
+    "empty state_dict": {},
+    "another model": nn.Linear(3, 2).state_dict(),
+    "no tensors": dict.fromkeys(WEIGHTS, 1),
+    "one-dimensional weights": {name: tensor.flatten() for name, tensor in WEIGHTS.items()},
+    "one dimension too few": {**WEIGHTS, "encoder.rnn.weight_hh_l0": torch.zeros(24)},
+    "one weight missing": {name: tensor for name, tensor in WEIGHTS.items() if name != "decoder.fc_out.bias"},
+    "one weight too many": {**WEIGHTS, "attention.weight": torch.zeros(3)},
+    "another hidden size in the decoder": {
+        name: tensor.repeat(2, 2) if name.startswith("decoder.rnn.weight") else tensor
+        for name, tensor in WEIGHTS.items()
+    },
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN_FILES.values(), ids=FOREIGN_FILES.keys())
+def test_a_file_that_is_no_checkpoint_is_refused(content, tmp_path, refused):
+    path = tmp_path / "foreign.pt"
+    path.write_bytes(content)
+    with refused("cannot be read as a checkpoint|holds no model|holds another kind of model"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("state", FOREIGN_MODELS.values(), ids=FOREIGN_MODELS.keys())
+def test_a_checkpoint_of_another_model_is_refused(state, tmp_path, refused):
+    path = tmp_path / "foreign.pt"
+    torch.save({"model": state}, path)
+    with refused("holds another kind of model"):
+        load_model(path)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path, refused):
+    class Intruder:
+        def __reduce__(self) -> tuple:
+            return (tmp_path.joinpath("ran").touch, ())
+
+    torch.save({"model": Intruder()}, tmp_path / "model.pt")
+    with refused("cannot be read as a checkpoint"):
+        load_model(tmp_path / "model.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+# --- What a run reports -----------------------------------------------------------------------------------------------
+
+
+def test_the_summary_measures_the_last_and_the_best_weights(recipe):
+    run = fit(dataclasses.replace(recipe, length=4, learning_rate=0.03, steps_per_epoch=40), seed=1)
+    run.best_state = build_model(recipe, seed=9).state_dict()  # make the two differ by much
+    result = summary(run)
+    assert list(result) == [
+        "recipe",
+        "seed",
+        "device",
+        "parameters",
+        "examples",
+        "seconds",
+        "exact_match",
+        "best_exact_match",
+        "best_epoch",
+        "interrupted",
+        "torch",
+        "history",
+    ]
+    test = held_out(SubstringTask(4), 10_000)
+    assert (result["recipe"], result["seed"], result["device"]) == ("small tuned", 1, "cpu")
+    assert result["parameters"] == sum(parameter.numel() for parameter in run.model.parameters())
+    assert result["examples"] == 3 * 40 * 8
+    assert result["seconds"] == pytest.approx(run.seconds, abs=0.001)
+    assert result["exact_match"] == evaluate(run.model, *test).exact_match > 2 * result["best_exact_match"]
+    assert result["best_exact_match"] == evaluate(run.best_model(), *test).exact_match
+    assert result["best_epoch"] == run.best_epoch
+    assert result["interrupted"] is False
+    assert result["history"] == run.history
+
+
+def test_examples_are_printed_as_the_original_experiment_prints_them():
+    lines = []
+    source = torch.tensor([[0, 2, 5, 6], [0, 2, 7, 8]])
+    output, target = torch.tensor([[5, 6], [7, 7]]), torch.tensor([[5, 6], [7, 8]])
+    look = Validation(source, output, target, torch.tensor([0.25, 1.0]))
+    row = {
+        "epoch": 2,
+        "seconds": 67.2,
+        "loss": 1.5,
+        "perplexity": 4.4817,
+        "validation_loss": 0.625,
+        "validation_perplexity": 1.8682,
+    }
+    run = SimpleNamespace(validation=look, history=[{}, row], recipe=ORIGINAL)
+    PrintExamples(lines.append).on_epoch(run)
+    assert "\n".join(lines).splitlines() == [
+        "input   0 2 5 6",
+        "output  5 6",
+        "target  5 6",
+        "loss    0.2500",
+        "",
+        "input   0 2 7 8",
+        "output  7 7",
+        "target  7 8",
+        "loss    1.0000",
+        "",
+        "epoch 2 of 16, 1 min 7 s: training loss 1.500, perplexity 4.482; validation loss 0.625, perplexity 1.868",
+    ]
+
+
+def test_examples_go_to_standard_output_unless_told_otherwise(recipe, capsys):
+    fit(dataclasses.replace(recipe, validation_examples=2), callbacks=[PrintExamples()])
+    assert capsys.readouterr().out.count("input") == 2 * 3
+
+
+def test_the_progress_bar_counts_steps_and_shows_losses(recipe, capsys):
+    run = fit(recipe, callbacks=[ProgressBar()])
+    shown = capsys.readouterr().err
+    assert "small tuned" in shown
+    assert "9/9" in shown
+    last = run.history[-1]
+    assert f"loss {last['loss']:.3f}, validation {last['validation_loss']:.3f}" in shown
+
+
+def test_the_progress_bar_of_a_resumed_run_starts_where_it_stopped(recipe, tmp_path, capsys):
+    fit(recipe, out=tmp_path, callbacks=[InterruptAt(step=5)])
+    fit(recipe, out=tmp_path, resume=True, callbacks=[ProgressBar()])
+    shown = capsys.readouterr().err
+    assert "3/9" in shown
+    assert "9/9" in shown
