@@ -1,8 +1,10 @@
-"""From the original recipe to the tuned one, one change at a time, over seeds. Writes course_utils/records/recipes.json.
+"""From the original recipe to the tuned one, one change at a time, over seeds.
 
     python benchmarks/recipes.py            (about half an hour on two cores; stop and start it as you like)
 
-The first and the last rung are what `python -m course_utils train --recipe original|tuned --seed N` runs.
+It writes course_utils/records/recipes.json. The first and the last rung are what
+`python -m course_utils train --recipe original|tuned --seed N` runs. The time of a step is measured at the end, all
+recipes in turn, since the runs themselves lie too far apart to be compared: leave the machine alone for that minute.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from course_utils import ORIGINAL, TUNED, ProgressBar, fit, summary
 RECORD = Path(__file__).parents[1] / "course_utils" / "records" / "recipes.json"
 SEEDS_AT_THE_ENDS = 5
 SEEDS_BETWEEN = 3
+TIMING_ROUNDS = 5
+TIMING_STEPS = 20
 
 NO_DROPOUT = dataclasses.replace(ORIGINAL, name="no dropout", dropout=0.0)
 ALWAYS_FORCED = dataclasses.replace(NO_DROPOUT, name="always forced", teacher_forcing_ratio=1.0)
@@ -39,25 +43,47 @@ def _text(path: str) -> str:
     return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
 
 
+def commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def without_times(run: dict) -> dict:
+    """A run's results alone: its time depends on what else the machine did that hour."""
+    history = [{name: value for name, value in row.items() if name != "seconds"} for row in run["history"]]
+    return {name: value for name, value in run.items() if name != "seconds"} | {"history": history}
+
+
+def seconds_per_step() -> dict[str, list[float]]:
+    """Each recipe's time for a training step, in several rounds, all recipes in each round."""
+    times: dict[str, list[float]] = {recipe.name: [] for recipe in LADDER}
+    for _ in range(TIMING_ROUNDS):
+        for recipe in LADDER:
+            run = fit(dataclasses.replace(recipe, steps_per_epoch=TIMING_STEPS, epochs=1, validation_examples=1))
+            times[recipe.name].append(round(run.seconds / TIMING_STEPS, 5))
+    return times
+
+
 def main() -> None:
-    runs = json.loads(RECORD.read_text(encoding="utf-8"))["runs"] if RECORD.exists() else []
-    done = {(run["recipe"], run["seed"]) for run in runs}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    for seed in range(SEEDS_AT_THE_ENDS):  # seeds outside, recipes inside: a slow spell of the machine hits them all
+    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {"runs": []}
+    done = {(run["recipe"], run["seed"]) for run in record["runs"]}
+    for seed in range(SEEDS_AT_THE_ENDS):
         for recipe in LADDER:
             if (recipe.name, seed) in done or (recipe not in (ORIGINAL, TUNED) and seed >= SEEDS_BETWEEN):
                 continue
-            runs.append(summary(fit(recipe, seed=seed, callbacks=[ProgressBar()])))
-            record = {
-                "made by": "python benchmarks/recipes.py",
-                "hardware": hardware(),
-                "versions": {"torch": torch.__version__, "python": platform.python_version()},
-                "commit": commit.stdout.strip(),
-                "date": date.today().isoformat(),
-                "settings": {recipe.name: dataclasses.asdict(recipe) for recipe in LADDER},
-                "runs": runs,
-            }
+            record["runs"].append(without_times(summary(fit(recipe, seed=seed, callbacks=[ProgressBar()]))))
             RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record = {
+        "made by": "python benchmarks/recipes.py",
+        "hardware": hardware(),
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "commit": commit(),
+        "date": date.today().isoformat(),
+        "settings": {recipe.name: dataclasses.asdict(recipe) for recipe in LADDER},
+        "seconds per step": seconds_per_step(),
+        "runs": [without_times(run) for run in record["runs"]],
+    }
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What several test files need: a small network whose outputs vary, examples for it, and small recipes."""
+"""What several test files need: a tiny network whose outputs vary, examples for it, and tiny recipes."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from course_utils import ORIGINAL, TUNED, Decoder, Encoder, InputError, Recipe, Seq2Seq, SubstringTask
 
-SMALL = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_per_epoch": 3, "epochs": 3, "length": 6}
-SMALL_TUNED = dataclasses.replace(TUNED, name="small tuned", **SMALL)
-SMALL_ORIGINAL = dataclasses.replace(ORIGINAL, name="small original", **SMALL)
+TINY = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_per_epoch": 3, "epochs": 3, "length": 6}
+TINY_TUNED = dataclasses.replace(TUNED, name="tiny tuned", **TINY)
+TINY_ORIGINAL = dataclasses.replace(ORIGINAL, name="tiny original", **TINY)
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def examples() -> tuple[Tensor, Tensor]:
 @pytest.fixture
 def recipe() -> Recipe:
     """The tuned recipe's kind of training, in a tenth of a second."""
-    return SMALL_TUNED
+    return TINY_TUNED
 
 
-@pytest.fixture(params=[SMALL_ORIGINAL, SMALL_TUNED], ids=lambda recipe: recipe.name)
+@pytest.fixture(params=[TINY_ORIGINAL, TINY_TUNED], ids=lambda recipe: recipe.name)
 def each_recipe(request: pytest.FixtureRequest) -> Recipe:
     """Both kinds of training: with dropout, coins and a constant rate, and without any of them."""
     return request.param

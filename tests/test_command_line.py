@@ -16,6 +16,7 @@ from course_utils import (
     ORIGINAL,
     RECIPES,
     TUNED,
+    InputError,
     Seq2Seq,
     SubstringTask,
     build_model,
@@ -26,19 +27,19 @@ from course_utils import (
     train_step,
     training,
 )
-from course_utils.__main__ import main
+from course_utils import __main__ as command_line
 
 # With two digits to copy, even this network gets some right.
-SMALL = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_per_epoch": 3, "epochs": 3, "length": 4}
+TINY = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_per_epoch": 3, "epochs": 3, "length": 4}
 SOURCE = "3 2 1 8 5 6 9 1 4 5"
 IMPOSSIBLE_SOURCE = "7 3 1 8 5 6 9 1 4 5"
 
 
 @pytest.fixture(autouse=True)
-def small_recipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def tiny_recipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two recipes that train in no time, in a folder of their own."""
-    monkeypatch.setitem(RECIPES, "small", dataclasses.replace(TUNED, name="small", **SMALL))
-    monkeypatch.setitem(RECIPES, "small-original", dataclasses.replace(ORIGINAL, name="small-original", **SMALL))
+    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(TUNED, name="tiny", **TINY))
+    monkeypatch.setitem(RECIPES, "tiny-original", dataclasses.replace(ORIGINAL, name="tiny-original", **TINY))
     monkeypatch.chdir(tmp_path)
 
 
@@ -46,7 +47,7 @@ def small_recipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def checkpoint(tmp_path: Path) -> Path:
     """An untrained network, saved."""
     path = tmp_path / "model.pt"
-    save_checkpoint({"model": build_model(dataclasses.replace(TUNED, **SMALL)).state_dict()}, path)
+    save_checkpoint({"model": build_model(dataclasses.replace(TUNED, **TINY)).state_dict()}, path)
     return path
 
 
@@ -56,7 +57,7 @@ def run(capsys: pytest.CaptureFixture) -> Callable[[str], SimpleNamespace]:
 
     def run_command(command: str) -> SimpleNamespace:
         try:
-            status = main(command.split())
+            status = command_line.main(command.split())
         except SystemExit as stop:  # how argparse ends
             status = stop.code
         written = capsys.readouterr()
@@ -69,11 +70,11 @@ def run(capsys: pytest.CaptureFixture) -> Callable[[str], SimpleNamespace]:
 
 
 def test_train_reports_one_json_object(run):
-    done = run("train --recipe small --seed 3 --device cpu --out here --json")
+    done = run("train --recipe tiny --seed 3 --device cpu --out here --json")
     assert done.status == 0
     assert done.out.count("\n") == 1
     result = json.loads(done.out)
-    assert (result["recipe"], result["seed"], result["device"], result["examples"]) == ("small", 3, "cpu", 72)
+    assert (result["recipe"], result["seed"], result["device"], result["examples"]) == ("tiny", 3, "cpu", 72)
     assert result["parameters"] == sum(p.numel() for p in load_model("here/last.pt").parameters())
     assert result["seconds"] > 0
     assert result["checkpoint"] == str(Path("here/last.pt"))
@@ -84,52 +85,54 @@ def test_train_reports_one_json_object(run):
 
 
 def test_train_shows_its_progress_on_standard_error(run):
-    assert "9/9" in run("train --recipe small").err
+    assert "9/9" in run("train --recipe tiny").err
 
 
 def test_train_reports_both_checkpoints_in_words(run):
-    words = run("train --recipe small --seed 3").out.splitlines()
-    result = json.loads(run("train --recipe small --seed 3 --json").out)
+    words = run("train --recipe tiny --seed 3").out.splitlines()
+    result = json.loads(run("train --recipe tiny --seed 3 --json").out)
     assert words[0].startswith("72 examples in ")
     assert words[0].endswith(f" s on {result['device']}")
     assert words[1:] == [
-        f"last:  exact match {result['exact_match']:.4f}  {Path('runs/small-seed3/last.pt')}",
-        f"best:  exact match {result['best_exact_match']:.4f}  {Path('runs/small-seed3/best.pt')}  "
+        f"last:  exact match {result['exact_match']:.4f}  {Path('runs/tiny-seed3/last.pt')}",
+        f"best:  exact match {result['best_exact_match']:.4f}  {Path('runs/tiny-seed3/best.pt')}  "
         f"(epoch {result['best_epoch']}, by validation loss)",
     ]
 
 
 def test_train_saves_in_a_folder_named_after_the_run_unless_told_otherwise(run):
-    run("train --recipe small --seed 3")
-    assert load_model("runs/small-seed3/last.pt")
-    assert load_model("runs/small-seed3/best.pt")
+    run("train --recipe tiny --seed 3")
+    assert load_model("runs/tiny-seed3/last.pt")
+    assert load_model("runs/tiny-seed3/best.pt")
 
 
 def test_train_uses_the_tuned_recipe_unless_told_otherwise(run, monkeypatch):
-    monkeypatch.setitem(RECIPES, "tuned", RECIPES["small"])
-    assert json.loads(run("train --json").out)["seed"] == 0
+    monkeypatch.setitem(RECIPES, "tuned", RECIPES["tiny"])
+    monkeypatch.setitem(RECIPES, "original", RECIPES["tiny-original"])
+    result = json.loads(run("train --json").out)
+    assert (result["recipe"], result["seed"]) == ("tiny", 0)
 
 
 def test_train_takes_another_number_of_epochs(run):
-    result = json.loads(run("train --recipe small --epochs 2 --json").out)
+    result = json.loads(run("train --recipe tiny --epochs 2 --json").out)
     assert [row["epoch"] for row in result["history"]] == [1, 2]
 
 
 def test_train_stops_at_an_exact_match(run, monkeypatch):
     monkeypatch.setattr(training, "evaluate", lambda *_: SimpleNamespace(exact_match=0.995))
-    result = json.loads(run("train --recipe small --until 0.99 --json").out)
+    result = json.loads(run("train --recipe tiny --until 0.99 --json").out)
     assert [row["held_out_exact_match"] for row in result["history"]] == [0.995]
 
 
 def test_train_prints_the_eight_validation_examples_of_the_original_to_standard_error(run):
-    done = run("train --recipe small-original --epochs 2 --json")
+    done = run("train --recipe tiny-original --epochs 2 --json")
     assert done.err.count("input   ") == done.err.count("target  ") == 8 * 2
     assert "epoch 2 of 2" in done.err
-    assert json.loads(done.out)["recipe"] == "small-original"
+    assert json.loads(done.out)["recipe"] == "tiny-original"
 
 
 def test_train_does_not_print_hundreds_of_examples(run):
-    assert "input" not in run("train --recipe small").err
+    assert "input" not in run("train --recipe tiny").err
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,26 +148,26 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_train_resumes_to_the_same_result(run, monkeypatch):
-    whole = json.loads(run("train --recipe small-original --out whole --json").out)
+    whole = json.loads(run("train --recipe tiny-original --out whole --json").out)
     with monkeypatch.context() as patch:
         interrupt_at(5, patch)
-        stopped = run("train --recipe small-original --out stopped --json")
+        stopped = run("train --recipe tiny-original --out stopped --json")
     assert stopped.status == 130
     assert json.loads(stopped.out)["interrupted"] is True
-    resumed = json.loads(run("train --recipe small-original --out stopped --resume --json").out)
+    resumed = json.loads(run("train --recipe tiny-original --out stopped --resume --json").out)
     assert [row["loss"] for row in resumed["history"]] == [row["loss"] for row in whole["history"]]
     assert resumed["exact_match"] == whole["exact_match"]
 
 
 def test_train_interrupted_in_its_first_epoch_names_a_checkpoint_that_is_there(run, monkeypatch):
     interrupt_at(2, monkeypatch)
-    done = run("train --recipe small --json")
+    done = run("train --recipe tiny --json")
     assert done.status == 130
     assert load_model(json.loads(done.out)["checkpoint"])
 
 
 def test_train_that_diverges_ends_with_a_sentence_and_its_own_status(run, monkeypatch):
-    monkeypatch.setitem(RECIPES, "wild", dataclasses.replace(RECIPES["small"], learning_rate=math.inf))
+    monkeypatch.setitem(RECIPES, "wild", dataclasses.replace(RECIPES["tiny"], learning_rate=math.inf))
     done = run("train --recipe wild --json")
     assert done.status == 1
     assert done.out == ""
@@ -225,18 +228,18 @@ BAD_COMMANDS = {
     "dance": "invalid choice",
     "train --tempo 120": "unrecognized arguments",
     "train --recipe nonsense": "no recipe 'nonsense'",
-    "train --recipe small --device gpu": "no device 'gpu'",
-    "train --recipe small --device cuda": "no CUDA GPU",
-    "train --recipe small --seed one": "invalid int value",
-    "train --recipe small --seed 99999999999999999999": "seed",
-    "train --recipe small --until 99": "until is a share",
-    "train --recipe small --until 0": "until is a share",
-    "train --recipe small --epochs 0": "at least 1",
-    "train --recipe small --epochs -1": "at least 1",
-    "train --recipe small-original --epochs 0": "at least 1",
-    "train --recipe small --out model.pt/below": "cannot be written to",
-    "train --recipe small --out other --resume": "other/last.pt is a run of recipe 'small-original' with seed 0",
-    "train --recipe small --out truncated --resume": "cannot be read as a checkpoint",
+    "train --recipe tiny --device gpu": "no device 'gpu'",
+    "train --recipe tiny --device cuda": "no CUDA GPU",
+    "train --recipe tiny --seed one": "invalid int value",
+    "train --recipe tiny --seed 99999999999999999999": "seed",
+    "train --recipe tiny --until 99": "until is a share",
+    "train --recipe tiny --until 0": "until is a share",
+    "train --recipe tiny --epochs 0": "at least 1",
+    "train --recipe tiny --epochs -1": "at least 1",
+    "train --recipe tiny-original --epochs 0": "at least 1",
+    "train --recipe tiny --out model.pt/below": "cannot be written to",
+    "train --recipe tiny --out other --resume": "other/last.pt is a run of recipe 'tiny-original' with seed 0",
+    "train --recipe tiny --out truncated --resume": "cannot be read as a checkpoint",
     "evaluate": "required",
     "evaluate nothing.pt": "no checkpoint at nothing.pt",
     "evaluate truncated/last.pt": "cannot be read as a checkpoint",
@@ -268,13 +271,25 @@ def test_bad_input_gets_one_clear_line_and_status_2(command, run, checkpoint, mo
     Path("truncated").mkdir()
     Path("truncated/last.pt").write_bytes(checkpoint.read_bytes()[:5000])
     if "other" in command:
-        run("train --recipe small-original --out other")
+        run("train --recipe tiny-original --out other")
     done = run(command)
     assert done.status == 2
     assert done.out == ""
     (line,) = done.err.splitlines()
     assert line.startswith("course_utils: ")
     assert BAD_COMMANDS[command] in line
+
+
+@pytest.mark.parametrize("command", ["train --recipe tiny", "evaluate model.pt", f"decode model.pt {SOURCE}"])
+def test_every_verb_works_on_the_device_asked_for(command, run, monkeypatch):
+    def name_the_device(*arguments: object, **options: object) -> None:
+        raise InputError(f"On {options.get('device', arguments[-1])}.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(command_line, "fit", name_the_device)
+    monkeypatch.setattr(command_line, "load_model", name_the_device)
+    assert run(f"{command} --device cuda").err == "course_utils: On cuda.\n"
+    assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"
 
 
 def test_help_names_the_verbs(run):

@@ -30,6 +30,10 @@ def test_a_dataset_gives_the_same_examples_each_time_it_is_read():
     assert rows(dataset) == rows(dataset)
 
 
+def test_a_dataset_has_seed_0_unless_told_otherwise():
+    assert rows(SyntheticDataset(7)) == rows(SyntheticDataset(7, seed=0))
+
+
 def test_datasets_of_two_seeds_differ():
     assert rows(SyntheticDataset(7, seed=5)) != rows(SyntheticDataset(7, seed=6))
 

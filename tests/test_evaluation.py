@@ -71,6 +71,11 @@ def test_scores_are_those_counted_by_hand(logits):
     assert scores.exact_match_by_pair == {(0, 2): 1.0, (1, 3): 0.0}
 
 
+def test_losses_are_summed_in_float64(logits):
+    logits = logits.float()
+    assert score(logits, SOURCE, TARGET).loss == pytest.approx(token_loss(logits.double(), TARGET).item(), abs=1e-12)
+
+
 def test_exact_match_by_pair_is_a_share(logits):
     scores = score(logits, torch.tensor([[1, 3, 0, 0, 0, 0]] * 2 + [[0, 2, 0, 0, 0, 0]]), TARGET)
     assert scores.exact_match_by_pair == {(0, 2): 0.0, (1, 3): 0.5}
@@ -201,6 +206,7 @@ TARGET_ROW = [5, 6, 7, 0, 0, 0, 0, 0]
         ([5, 6, 6, 0, 0, 0, 0, 0], "one wrong digit"),
         ([9, 6, 7, 0, 0, 0, 0, 0], "one wrong digit"),
         ([9, 6, 9, 0, 0, 0, 0, 0], "several wrong digits"),
+        ([3, 4, 1, 0, 0, 0, 0, 0], "several wrong digits"),  # the 3 is no digit but the length
     ],
 )
 def test_each_kind_of_mistake_has_its_name(output, kind):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from course_utils import SubstringTask, generate_example
+from course_utils.task import EVERY_COUNT_DIVIDES
 
 ALL_LENGTHS = range(4, 12)
 ENUMERATED_LENGTHS = (4, 5, 6)
@@ -102,6 +103,7 @@ def test_sizes_the_course_names(length, size):
 
 def test_the_task_has_ten_tokens_unless_told_otherwise():
     assert SubstringTask() == SubstringTask(10)
+    assert len(generate_example(random.Random(0))[0]) == 10
 
 
 @pytest.mark.parametrize("length", ALL_LENGTHS)
@@ -153,6 +155,13 @@ def test_pairs_are_drawn_with_their_exact_probabilities(draw, length):
     probability = {pair: task.pair_probability(*pair) for pair in task.pairs}
     observed = Counter(tuple(source[:2]) for source in draw(length))
     assert chi_square(observed, probability) < largest_plausible(len(probability))
+
+
+def test_a_remainder_favours_no_length():
+    """The bias that a remainder may have is too small to be seen in a sample."""
+    for task in map(SubstringTask, ALL_LENGTHS):
+        for n_lengths in Counter(start for start, _ in task.pairs).values():
+            assert EVERY_COUNT_DIVIDES % n_lengths == 0
 
 
 @pytest.mark.parametrize("draw", [sample_many, generate_many])

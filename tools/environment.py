@@ -1,4 +1,4 @@
-"""Make the course's environment in .venv, or find it ready. Standard library only: it runs before anything is installed.
+"""Make the course's environment in .venv, or find it ready. Standard library only: it runs before anything else.
 
     python tools/environment.py
 
