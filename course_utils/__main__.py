@@ -8,14 +8,25 @@ import json
 import sys
 from pathlib import Path
 
-import torch
 from tqdm.auto import tqdm
 
 from .data import held_out
 from .errors import InputError, TrainingDivergedError
-from .evaluation import Scores, evaluate
+from .evaluation import evaluate
 from .task import SubstringTask
-from .training import HELD_OUT_EXAMPLES, PrintExamples, ProgressBar, find_device, find_recipe, fit, load_model, summary
+from .training import (
+    HELD_OUT_EXAMPLES,
+    PrintExamples,
+    ProgressBar,
+    find_device,
+    find_recipe,
+    fit,
+    load_checkpoint,
+    load_model,
+    summary,
+)
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     except TrainingDivergedError as error:
         print(f"course_utils: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # outside training, where an interrupt keeps what there is
+        print("course_utils: interrupted.", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -48,7 +62,8 @@ def _train(options: argparse.Namespace) -> int:
         out=out,
         resume=options.resume,
     )
-    result = {**summary(run), "checkpoint": str(out / "last.pt"), "best_checkpoint": str(out / "best.pt")}
+    last = out / ("last.pt" if run.history else "best.pt")  # interrupted in the first epoch, there is only one
+    result = {**summary(run), "checkpoint": str(last), "best_checkpoint": str(out / "best.pt")}
     _report(
         options,
         result,
@@ -57,7 +72,7 @@ def _train(options: argparse.Namespace) -> int:
         f"best:  exact match {result['best_exact_match']:.4f}  {result['best_checkpoint']}  "
         f"(epoch {run.best_epoch}, by validation loss)",
     )
-    return 130 if run.interrupted else 0
+    return INTERRUPTED if run.interrupted else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -65,21 +80,26 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise InputError(f"--examples must be at least 1, not {options.examples}.")
     device = find_device(options.device)
     model = load_model(options.checkpoint, device)
-    scores: Scores = evaluate(model, *held_out(SubstringTask(), options.examples, device))
+    scores = evaluate(model, *held_out(_task_of(options.checkpoint), options.examples, device))
     names = ("loss", "perplexity", "token_accuracy", "exact_match", "examples")
     result = {name: getattr(scores, name) for name in names}
-    _report(options, result, "\n".join(f"{name:<15}{value:g}" for name, value in result.items()))
+    _report(options, result, "\n".join(f"{name:<15}{value:.7g}" for name, value in result.items()))
     return 0
 
 
 def _decode(options: argparse.Namespace) -> int:
     device = find_device(options.device)
-    task = SubstringTask(max(len(options.source), 4)) if len(options.source) <= 11 else SubstringTask()
-    source = torch.tensor([options.source])
-    task.validate(source)
-    output = load_model(options.checkpoint, device).generate(source.to(device), task.n_digits)[0].tolist()
+    model, task = load_model(options.checkpoint, device), _task_of(options.checkpoint)
+    source = task.validate([options.source])
+    output = model.generate(source.to(device), task.n_digits)[0].tolist()
     _report(options, {"source": options.source, "output": output}, " ".join(map(str, output)))
     return 0
+
+
+def _task_of(checkpoint: str) -> SubstringTask:
+    """The task a checkpoint was trained for; a bare state_dict does not say, and is taken to be the full one's."""
+    recipe = load_checkpoint(checkpoint).get("recipe")
+    return SubstringTask(recipe["length"]) if recipe else SubstringTask()
 
 
 def _report(options: argparse.Namespace, result: dict, text: str) -> None:

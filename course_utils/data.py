@@ -26,6 +26,7 @@ class SyntheticDataset(IterableDataset):
     def __init__(self, size: int, seed: int = 0, length: int = 10) -> None:
         if size < 0:
             raise InputError(f"The number of examples must not be negative, but is {size}.")
+        SubstringTask(length)  # refuses a length that has no task
         self.size = size
         self.seed = seed
         self.length = length

@@ -41,6 +41,14 @@ def token_loss(logits: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), target.flatten())
 
 
+def perplexity(loss: float) -> float:
+    """exp(loss), the number of equally likely tokens a model is as unsure as; infinite beyond what a float can hold."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
+
+
 def token_accuracy(output: Tensor, target: Tensor) -> float:
     """The share of tokens that are right: output and target (B, T)."""
     return (output == target).double().mean().item()
@@ -115,7 +123,7 @@ def score(logits: Tensor, source: Tensor, target: Tensor) -> Scores:
     return Scores(
         examples=len(source),
         loss=loss,
-        perplexity=math.exp(loss),
+        perplexity=perplexity(loss),
         token_accuracy=token_accuracy(output, target),
         exact_match=exact_match(output, target),
         accuracy_by_position=right.double().mean(dim=0).tolist(),

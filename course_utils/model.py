@@ -44,8 +44,10 @@ class Encoder(nn.Module):
         """
         embedded = self.dropout(self.embedding(source))  # (B, S, E)
         if lengths is not None:
-            if lengths.min() < 1 or lengths.max() > source.shape[1]:
-                raise InputError(f"Lengths must lie between 1 and the source's width, {source.shape[1]}.")
+            if lengths.shape != source.shape[:1] or lengths.min() < 1 or lengths.max() > source.shape[1]:
+                raise InputError(
+                    f"Lengths must be {source.shape[0]} numbers between 1 and the source's width, {source.shape[1]}."
+                )
             embedded = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, hidden = self.rnn(embedded)
         return hidden
@@ -78,7 +80,7 @@ class Seq2Seq(nn.Module):
         if (encoder.n_layers, encoder.hidden_dim) != (decoder.n_layers, decoder.hidden_dim):
             raise InputError(
                 f"The encoder's final state ({encoder.n_layers} layers of {encoder.hidden_dim}) must fit the decoder "
-                f"({decoder.n_layers} layers of {decoder.hidden_dim}). Make them agree, or put a learned bridge "
+                f"({decoder.n_layers} layers of {decoder.hidden_dim}): make them agree, or put a learned bridge "
                 "between them, a linear layer from one size to the other."
             )
         self.encoder = encoder
@@ -101,7 +103,10 @@ class Seq2Seq(nn.Module):
         """
         n_steps = target.shape[1]
         if coins is None:
-            coins = torch.rand(n_steps, generator=generator) < teacher_forcing_ratio
+            if teacher_forcing_ratio in (0, 1):  # nothing is left to chance, so no random number is taken
+                coins = torch.full((n_steps,), teacher_forcing_ratio == 1)
+            else:
+                coins = torch.rand(n_steps, generator=generator) < teacher_forcing_ratio
         coins = torch.as_tensor(coins, dtype=torch.bool)
         if coins.shape not in [(n_steps,), tuple(target.shape)]:
             raise InputError(f"Coins must have shape ({n_steps},) or {tuple(target.shape)}, not {tuple(coins.shape)}.")

@@ -76,9 +76,7 @@ class SubstringTask:
         source: (..., S) whole numbers, a tensor or nested lists. Returns (..., T) int64, T = S - 2.
         Raises InputError, in one sentence, for anything that is not an input of this task.
         """
-        source = torch.as_tensor(source)
-        self.validate(source)
-        return self._solve(source.long())
+        return self._solve(self.validate(source))
 
     def sample(
         self, n: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
@@ -119,28 +117,30 @@ class SubstringTask:
 
     def index(self, source: Tensor | list) -> Tensor:
         """The number of each input, the inverse of `inputs`: source (..., S), returns (...) int64."""
-        source = torch.as_tensor(source)
-        self.validate(source)
-        source = source.long().cpu()
+        source = self.validate(source).cpu()
         numbers = torch.zeros(self.largest_start + 1, self.n_digits + 1, dtype=torch.long)
         for number, (start, length) in enumerate(self.pairs):
             numbers[start, length] = number
         pair_number = numbers[source[..., 0], source[..., 1]]
         return pair_number * self.digit_strings + ((source[..., 2:] - 1) * self._place_values).sum(-1)
 
-    def validate(self, source: Tensor) -> None:
-        """Raise InputError, with the first thing that is wrong, unless every row is an input of this task."""
-        if source.is_floating_point() or source.is_complex() or source.dtype == torch.bool:
-            raise InputError(f"A source holds whole numbers, but this one is {source.dtype}.")
+    def validate(self, source: Tensor | list) -> Tensor:
+        """The source as an int64 tensor; InputError, with the first thing that is wrong, unless all rows are inputs."""
+        try:
+            source = torch.as_tensor(source)
+        except (TypeError, ValueError, RuntimeError) as error:  # text, rows of several lengths, numbers beyond int64
+            raise InputError("A source holds whole numbers, in rows of the same length.") from error
         if source.dim() == 0 or source.shape[-1] != self.length:
             raise InputError(
                 f"A source has {self.length} numbers (start, length and {self.n_digits} digits), "
                 f"but this one has shape {tuple(source.shape)}."
             )
+        if source.is_floating_point() or source.is_complex() or source.dtype == torch.bool:
+            raise InputError(f"A source holds whole numbers, but this one is {source.dtype}.")
         rows = source.reshape(-1, self.length).long().cpu()
         start, length, digits = rows[:, 0], rows[:, 1], rows[:, 2:]
         possible = (start >= 0) & (start <= self.largest_start)
-        possible &= (length >= SHORTEST_SUBSTRING) & (start + length <= self.n_digits)
+        possible &= (length >= SHORTEST_SUBSTRING) & (length <= self.n_digits - start)
         if not possible.all():
             wrong = int((~possible).nonzero()[0])
             raise InputError(self._impossible_pair(int(start[wrong]), int(length[wrong])))
@@ -148,6 +148,7 @@ class SubstringTask:
         if not in_range.all():
             row, place = (~in_range).nonzero()[0].tolist()
             raise InputError(f"Digits go from 1 to 9, but digit {place} is {int(digits[row, place])}.")
+        return source.long()
 
     def _solve(self, source: Tensor) -> Tensor:
         start, length, digits = source[..., :1], source[..., 1:2], source[..., 2:]

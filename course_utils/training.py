@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import pickle
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .data import VALIDATION_SEED, batches, held_out
 from .errors import InputError, TrainingDivergedError
-from .evaluation import evaluate, exact_match, predict, token_loss
+from .evaluation import evaluate, exact_match, perplexity, predict, token_loss
 from .model import Decoder, Encoder, Seq2Seq, count_parameters, init_weights
 from .task import VOCABULARY_SIZE, SubstringTask
 
@@ -113,7 +113,9 @@ def find_device(name: str = "auto") -> torch.device:
 def build_model(recipe: Recipe, seed: int = 0, device: torch.device | str = "cpu") -> Seq2Seq:
     """The recipe's network with its starting weights, the same on every device for the same seed."""
     shape = (VOCABULARY_SIZE, recipe.emb_dim, recipe.hidden_dim, recipe.n_layers, recipe.dropout)
-    model = Seq2Seq(Encoder(*shape), Decoder(*shape))
+    # PyTorch's own starting weights, replaced below, are drawn from the global generator: leave the caller's alone.
+    with torch.random.fork_rng(devices=[]):
+        model = Seq2Seq(Encoder(*shape), Decoder(*shape))
     init_weights(model, torch.Generator().manual_seed(seed))
     return model.to(device)
 
@@ -269,12 +271,16 @@ def fit(
     An interrupt ends the run early, with what it has: `run.interrupted` is then True.
     Raises TrainingDivergedError when the loss is not finite.
     """
+    if recipe.epochs < 1:
+        raise InputError(f"A run has at least 1 epoch, not {recipe.epochs}.")
+    if not -(2**63) <= seed < 2**63:
+        raise InputError(f"A seed must fit into 64 bits, but is {seed}.")
     if until is not None and not 0 < until <= 1:
         raise InputError(f"until is a share of examples, above 0 and at most 1, not {until}.")
     if resume and out is None:
         raise InputError("To resume a run, say which folder it was saved in.")
     folder = None if out is None else _writable_folder(out)
-    run = _start(recipe, seed, torch.device(device))
+    run = _start(recipe, seed, find_device(device) if isinstance(device, str) else device)
     callbacks = list(callbacks)
     # Dropout draws from PyTorch's global generator; forking it leaves the caller's untouched.
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
@@ -285,8 +291,8 @@ def fit(
             callback.on_start(run)
         try:
             while len(run.history) < recipe.epochs and not _reached(run, until):
-                _train_epoch(run, callbacks)
-                _validate_epoch(run, until)
+                row = _train_epoch(run, callbacks)
+                _validate_epoch(run, row, until)
                 if folder is not None:
                     _save_run(run, folder)
                 for callback in callbacks:
@@ -297,6 +303,10 @@ def fit(
                 run.best_state = _copy_state(run.model)
                 if folder is not None:
                     save_checkpoint({"model": run.best_state}, folder / "best.pt")
+            elif folder is not None and (folder / "last.pt").exists():
+                # Back to the last whole epoch: what the run reports is what it has saved.
+                run.model.load_state_dict(load_checkpoint(folder / "last.pt")["model"])
+                run.step = len(run.history) * recipe.steps_per_epoch
         finally:
             for callback in callbacks:
                 callback.on_end(run)
@@ -342,7 +352,7 @@ def _start(recipe: Recipe, seed: int, device: torch.device) -> Run:
     return Run(recipe, seed, device, model, optimizer, scheduler, generators)
 
 
-def _train_epoch(run: Run, callbacks: list[Callback]) -> None:
+def _train_epoch(run: Run, callbacks: list[Callback]) -> dict:
     recipe = run.recipe
     losses = []
     started = time.perf_counter()
@@ -374,28 +384,31 @@ def _train_epoch(run: Run, callbacks: list[Callback]) -> None:
             )
     run.step_losses += losses
     loss = sum(losses) / len(losses)  # every batch has the same number of tokens
-    run.history.append(
-        {
-            "epoch": epoch,
-            "examples": run.examples,
-            "seconds": seconds,
-            "loss": loss,
-            "perplexity": math.exp(loss),
-        }
-    )
+    return {
+        "epoch": epoch,
+        "examples": run.examples,
+        "seconds": seconds,
+        "loss": loss,
+        "perplexity": perplexity(loss),
+    }
 
 
-def _validate_epoch(run: Run, until: float | None) -> None:
+def _validate_epoch(run: Run, row: dict, until: float | None) -> None:
     recipe = run.recipe
     task = SubstringTask(recipe.length)
     source, target = task.sample(recipe.validation_examples, run.generators["validation"])
     run.validation = validate(run.model, source.to(run.device), target.to(run.device), recipe.validation_batch_size)
-    row = run.history[-1]
+    if not math.isfinite(run.validation.loss):
+        raise TrainingDivergedError(
+            f"The validation loss is {run.validation.loss} after epoch {row['epoch']}: "
+            "lower the learning rate or the gradient clip, and start again."
+        )
     row["validation_loss"] = run.validation.loss
-    row["validation_perplexity"] = math.exp(run.validation.loss)
+    row["validation_perplexity"] = perplexity(run.validation.loss)
     row["validation_exact_match"] = exact_match(run.validation.output, run.validation.target)
     if until is not None:
         row["held_out_exact_match"] = evaluate(run.model, *held_out(task, HELD_OUT_EXAMPLES, run.device)).exact_match
+    run.history.append(row)  # whole rows only: an interrupt may come at any time
     if row["validation_loss"] <= min(epoch["validation_loss"] for epoch in run.history):
         run.best_state = _copy_state(run.model)
         run.best_epoch = row["epoch"]
@@ -436,9 +449,10 @@ def _save_run(run: Run, folder: Path) -> None:
         "generators": {name: generator.get_state() for name, generator in run.generators.items()},
         "dropout_generator": _dropout_state(run.device),
     }
-    save_checkpoint(state, folder / "last.pt")
+    # The best one first: interrupted between the two, the run resumes from the epoch before and writes it again.
     if run.best_epoch == len(run.history):
         save_checkpoint({"model": run.best_state, "recipe": state["recipe"], "seed": run.seed}, folder / "best.pt")
+    save_checkpoint(state, folder / "last.pt")
 
 
 def _restore(run: Run, path: Path) -> None:
@@ -453,12 +467,16 @@ def _restore(run: Run, path: Path) -> None:
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.scheduler.load_state_dict(state["scheduler"])
-    for name, generator in run.generators.items():
-        generator.set_state(state["generators"][name])
-    if run.device.type == "cuda":
-        torch.cuda.set_rng_state(state["dropout_generator"], run.device)
-    else:
-        torch.set_rng_state(state["dropout_generator"])
+    try:
+        for name, generator in run.generators.items():
+            generator.set_state(state["generators"][name])
+        if run.device.type == "cuda":
+            torch.cuda.set_rng_state(state["dropout_generator"], run.device)
+        else:
+            torch.set_rng_state(state["dropout_generator"])
+    except (RuntimeError, TypeError) as error:
+        message = f"{path} cannot be resumed on {run.device}: it was saved on another kind of device."
+        raise InputError(message) from error
     for name in ("step", "history", "step_losses", "best_state", "best_epoch"):
         setattr(run, name, state[name])
 
@@ -489,8 +507,10 @@ def load_checkpoint(path: str | Path) -> dict:
     if not path.is_file():
         raise InputError(f"There is no checkpoint at {path}.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about other programs' pickles, which are refused below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # on damaged files the unpickler fails in any way there is
         raise InputError(
             f"{path} cannot be read as a checkpoint: it is cut short, damaged, or made by another program."
         ) from error
@@ -513,6 +533,6 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Seq2Seq:
             parts.append(kind(vocabulary, emb_dim, hidden_dim, n_layers, dropout=0.0))
         model = Seq2Seq(*parts)
         model.load_state_dict(state)
-    except (KeyError, RuntimeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, RuntimeError, AttributeError, ValueError) as error:
         raise InputError(f"{path} holds another kind of model than this course's encoder–decoder.") from error
     return model.to(device).eval()

@@ -206,11 +206,17 @@ def written_by(model: Seq2Seq, source: str) -> list[int]:
     return model.generate(torch.tensor([tokens]), len(tokens) - 2)[0].tolist()
 
 
-@pytest.mark.parametrize("source", [SOURCE, "0 2 5 6", "5 4 1 2 3 4 5 6 7 8 9"])
-def test_decode_prints_what_the_network_writes(source, run, checkpoint):
-    done = run(f"decode {checkpoint} {source}")
-    expected = written_by(load_model(checkpoint), source)
+def test_decode_prints_what_the_network_writes(run, checkpoint):
+    done = run(f"decode {checkpoint} {SOURCE}")
+    expected = written_by(load_model(checkpoint), SOURCE)
     assert (done.status, done.out, done.err) == (0, " ".join(map(str, expected)) + "\n", "")
+
+
+def test_decode_and_evaluate_keep_to_the_task_that_a_checkpoint_was_trained_for(run, tmp_path):
+    run(f"train --recipe tiny --epochs 1 --out {tmp_path}")
+    assert len(run(f"decode {tmp_path}/last.pt 1 2 7 8 9 9").out.split()) == 4
+    assert "A source has 6 numbers" in run(f"decode {tmp_path}/last.pt {SOURCE}").err
+    assert run(f"evaluate {tmp_path}/last.pt --examples 10").status == 0
 
 
 def test_decode_reports_one_json_object(run, checkpoint):

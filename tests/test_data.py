@@ -51,7 +51,8 @@ def test_a_data_loader_makes_batches_of_it():
         assert torch.equal(SubstringTask().solve(source), target)
 
 
-# From Python 3.12 on, a process with threads (PyTorch's) warns when it forks a worker.
+# From Python 3.12 on, a process with threads (PyTorch's) warns when it forks a worker; so does PyTorch on one core.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_two_workers_give_each_example_exactly_once():
     dataset = SyntheticDataset(11, seed=5)

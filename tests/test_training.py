@@ -311,7 +311,9 @@ def test_a_run_equals_a_plain_loop(one_cycle, ratio, recipe):
 
 
 def test_a_run_with_dropout_and_coins_equals_a_plain_loop(recipe):
-    recipe = dataclasses.replace(recipe, dropout=0.5, teacher_forcing_ratio=0.5, epochs=1, steps_per_epoch=9)
+    recipe = dataclasses.replace(
+        recipe, dropout=0.5, teacher_forcing_ratio=0.5, learning_rate=0.1, epochs=1, steps_per_epoch=9
+    )
     assert fit(recipe, seed=3).step_losses == pytest.approx(losses_written_out(recipe, seed=3), rel=1e-4)
 
 

@@ -7,10 +7,23 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
         Question(
             "What is the target of 3 2 5 1 9 4 4 8 2 6?",
             (
-                Option("4 4 0 0 0 0 0 0", "Counting from 0, digits 3 and 4 are 4 and 4.", right=True),
-                Option("9 4 0 0 0 0 0 0", "That begins at digit 2. The digits are numbered from 0."),
-                Option("4 0 0 0 0 0 0 0", "That copies one digit, but length is 2."),
-                Option("1 9 0 0 0 0 0 0", "That counts start and length as if they were digits."),
+                Option(
+                    "1 9 0 0 0 0 0 0",
+                    "That counts start and length as if they were digits.",
+                ),
+                Option(
+                    "4 4 0 0 0 0 0 0",
+                    "Counting from 0, digits 3 and 4 are 4 and 4.",
+                    right=True,
+                ),
+                Option(
+                    "9 4 0 0 0 0 0 0",
+                    "That begins at digit 2. The digits are numbered from 0.",
+                ),
+                Option(
+                    "4 0 0 0 0 0 0 0",
+                    "That copies one digit, but length is 2.",
+                ),
             ),
         ),
         Question(
@@ -21,95 +34,143 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                     "The zeros are 4.25 of 8 tokens on average, and every example has a wrong digit.",
                     right=True,
                 ),
-                Option("Token accuracy 0 %, exact match 0 %", "The zeros are tokens too, and they are right."),
-                Option("Token accuracy 53 %, exact match 53 %", "No example is right as a whole."),
+                Option(
+                    "Token accuracy 0 %, exact match 0 %",
+                    "The zeros are tokens too, and they are right.",
+                ),
+                Option(
+                    "Token accuracy 53 %, exact match 53 %",
+                    "No example is right as a whole.",
+                ),
             ),
         ),
         Question(
             "Model A is wrong on 1 % of all inputs, model B on 1 % of sampled inputs. Which is better?",
             (
                 Option(
+                    "They are equally good",
+                    "Only if their errors are spread in the same way over the pairs.",
+                ),
+                Option(
+                    "A, since it was tested on all inputs",
+                    "Counting everything is exact, but it is another rate.",
+                ),
+                Option(
                     "That cannot be said",
                     "The measures differ. A may fail where the sampler rarely goes, and B the other way round.",
                     right=True,
                 ),
-                Option("They are equally good", "Only if their errors are spread in the same way over the pairs."),
-                Option("A, since it was tested on all inputs", "Counting everything is exact, but it is another rate."),
             ),
         ),
         Question(
             "Why may a program not find the padding of a source by looking for zeros?",
             (
-                Option("0 is a valid start", "Such a program would take the first token for padding.", right=True),
-                Option("The digits of a source can be 0", "They go from 1 to 9. But one other number can be 0."),
-                Option("It may: zeros are always padding", "That holds for targets, not for sources."),
+                Option(
+                    "It may: zeros are always padding",
+                    "That holds for targets, not for sources.",
+                ),
+                Option(
+                    "0 is a valid start",
+                    "Such a program would take the first token for padding.",
+                    right=True,
+                ),
+                Option(
+                    "The digits of a source can be 0",
+                    "They go from 1 to 9. But one other number can be 0.",
+                ),
             ),
         ),
     ),
     2: (
         Question(
-            "A GRU is built with batch_first=True and gets an input of shape (32, 10, 128). What is the shape of h_n, "
-            "with 3 layers of 256?",
+            "A GRU is built with batch_first=True and gets an input of shape (32, 10, 128). What is the shape of "
+            "h_n, with 3 layers of 256?",
             (
                 Option(
-                    "(3, 32, 256)", "batch_first concerns input and outputs. The state keeps layers first.", right=True
+                    "(32, 3, 256)",
+                    "That would be consistent, but batch_first does not move the axes of h_n.",
                 ),
-                Option("(32, 3, 256)", "That would be consistent, but batch_first does not move the axes of h_n."),
-                Option("(32, 256)", "That is the state of one layer. h_n holds one for each."),
+                Option(
+                    "(32, 256)",
+                    "That is the state of one layer. h_n holds one for each.",
+                ),
+                Option(
+                    "(3, 32, 256)",
+                    "batch_first concerns input and outputs. The state keeps layers first.",
+                    right=True,
+                ),
             ),
         ),
         Question(
             "In PyTorch's convention the update gate z is close to 1. What happens to the state?",
             (
-                Option("It stays almost as it was", "h' = (1 - z) n + z h, so z keeps the old state.", right=True),
+                Option(
+                    "It stays almost as it was",
+                    "h' = (1 - z) n + z h, so z keeps the old state.",
+                    right=True,
+                ),
                 Option(
                     "It becomes almost the candidate",
                     "That is the other convention: some papers write it so. PyTorch does not.",
                 ),
-                Option("It is erased", "No gate erases: the new state is always a mixture of old state and candidate."),
+                Option(
+                    "It is erased",
+                    "No gate erases: the new state is always a mixture of old state and candidate.",
+                ),
             ),
         ),
         Question(
             "A batch holds sources of several lengths. You take outputs[:, -1] as their final states. What is wrong?",
             (
                 Option(
+                    "It crashes",
+                    "It runs without any message. That is what makes it dangerous.",
+                ),
+                Option(
                     "Short rows have read padding after their last token",
                     "So their state depends on what stands in the padding, and on the longest row beside them.",
                     right=True,
                 ),
-                Option("Nothing, padding is ignored", "A GRU does not know padding. It reads whatever stands there."),
-                Option("It crashes", "It runs without any message. That is what makes it dangerous."),
+                Option(
+                    "Nothing, padding is ignored",
+                    "A GRU does not know padding. It reads whatever stands there.",
+                ),
             ),
         ),
         Question(
             "How many bias vectors does one layer of nn.GRU have?",
             (
                 Option(
+                    "One of 3H numbers",
+                    "For r and z one would do. For the candidate it would not: the reset gate multiplies one of "
+                    "the two.",
+                ),
+                Option(
+                    "Three of H numbers",
+                    "There are three gates, but each has two biases.",
+                ),
+                Option(
                     "Two, each of 3H numbers",
                     "One beside the input matrix and one beside the state matrix.",
                     right=True,
                 ),
-                Option(
-                    "One of 3H numbers",
-                    "For r and z one would do. For the candidate it would not: the reset gate "
-                    "multiplies one of the two.",
-                ),
-                Option("Three of H numbers", "There are three gates, but each has two biases."),
             ),
         ),
     ),
     3: (
         Question(
             "Training loss falls to 0.001 within a minute, teacher-forced accuracy is 100 %, and decoding gives "
-            "nonsense. "
-            "What do you look at first?",
+            "nonsense. What do you look at first?",
             (
                 Option(
                     "Whether the decoder's input is shifted",
                     "Unshifted, the decoder reads the very token it should write, and learns to copy its input.",
                     right=True,
                 ),
-                Option("The learning rate", "A wrong rate shows in the training loss. This loss is excellent."),
+                Option(
+                    "The learning rate",
+                    "A wrong rate shows in the training loss. This loss is excellent.",
+                ),
                 Option(
                     "The encoder's size",
                     "Too small an encoder could not bring the training loss so low, if it were used.",
@@ -117,40 +178,59 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             ),
         ),
         Question(
-            "The loop over single steps, fed with the true tokens, and the one call on the shifted target: how "
-            "do their "
-            "logits differ?",
+            "The loop over single steps, fed with the true tokens, and the one call on the shifted target: how do "
+            "their logits differ?",
             (
-                Option("Only by rounding", "It is the same recurrence on the same inputs.", right=True),
                 Option(
                     "The one call sees the future",
                     "A GRU reads from left to right. Step t knows nothing of step t + 1.",
                 ),
-                Option("The loop is more exact", "Both do the same additions, in another order here and there."),
+                Option(
+                    "The loop is more exact",
+                    "Both do the same additions, in another order here and there.",
+                ),
+                Option(
+                    "Only by rounding",
+                    "It is the same recurrence on the same inputs.",
+                    right=True,
+                ),
             ),
         ),
         Question(
-            "Two models have the same exact match. Under their first errors, one goes on well and the other "
-            "falls apart. "
-            "Which measure tells them apart?",
+            "Two models have the same exact match. Under their first errors, one goes on well and the other falls "
+            "apart. Which measure tells them apart?",
             (
+                Option(
+                    "Teacher-forced accuracy",
+                    "There the decoder never reads its own error, so nothing falls apart.",
+                ),
                 Option(
                     "Accuracy after the first error",
                     "Exact match is lost with the first error, so nothing that follows can move it.",
                     right=True,
                 ),
-                Option("Exact match on more examples", "It is the same for both, however many examples you take."),
                 Option(
-                    "Teacher-forced accuracy", "There the decoder never reads its own error, so nothing falls apart."
+                    "Exact match on more examples",
+                    "It is the same for both, however many examples you take.",
                 ),
             ),
         ),
         Question(
             "Why does the loss here not skip tokens whose target is 0?",
             (
-                Option("The model must learn to stop", "Without them nothing tells it to write a zero.", right=True),
-                Option("PyTorch cannot skip tokens", "It can: cross_entropy has ignore_index."),
-                Option("It makes the loss smaller", "It does, since zeros become easy. But that is no reason."),
+                Option(
+                    "It makes the loss smaller",
+                    "It does, since zeros become easy. But that is no reason.",
+                ),
+                Option(
+                    "The model must learn to stop",
+                    "Without them nothing tells it to write a zero.",
+                    right=True,
+                ),
+                Option(
+                    "PyTorch cannot skip tokens",
+                    "It can: cross_entropy has ignore_index.",
+                ),
             ),
         ),
     ),
@@ -159,12 +239,18 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             "After each epoch a run validates on 8 examples and all 8 are right. What do you know?",
             (
                 Option(
+                    "The model is at least 99 % right",
+                    "With 8 examples no such claim can be made.",
+                ),
+                Option(
+                    "The model is perfect",
+                    "It was right 8 times. There are 1,162,261,467 inputs.",
+                ),
+                Option(
                     "Little: at 92 % exact match this happens every second time",
                     "0.92 to the power of 8 is 0.51. Eight examples cannot tell 92 % from 99 %.",
                     right=True,
                 ),
-                Option("The model is at least 99 % right", "With 8 examples no such claim can be made."),
-                Option("The model is perfect", "It was right 8 times. There are 1,162,261,467 inputs."),
             ),
         ),
         Question(
@@ -175,23 +261,32 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                     "item() needs the number now, so nothing can be queued ahead. Sum on the device and read it once.",
                     right=True,
                 ),
-                Option("Nothing, it is one number", "It is the waiting that costs, not the four bytes."),
-                Option("Memory for the graph", "That would be total += loss, without item()."),
+                Option(
+                    "Nothing, it is one number",
+                    "It is the waiting that costs, not the four bytes.",
+                ),
+                Option(
+                    "Memory for the graph",
+                    "That would be total += loss, without item().",
+                ),
             ),
         ),
         Question(
             "A run is stopped and resumed, and its numbers differ from those of an unbroken run on the same CPU. "
-            "What was "
-            "probably not saved?",
+            "What was probably not saved?",
             (
+                Option(
+                    "Nothing: resumed runs always differ",
+                    "On a CPU they need not. On a GPU, last digits may differ.",
+                ),
                 Option(
                     "The optimizer's or a generator's state",
                     "Adam's averages steer the next step, and generators decide which examples come.",
                     right=True,
                 ),
-                Option("The weights", "Then it would not go on at all: it would start again."),
                 Option(
-                    "Nothing: resumed runs always differ", "On a CPU they need not. On a GPU, last digits may differ."
+                    "The weights",
+                    "Then it would not go on at all: it would start again.",
                 ),
             ),
         ),
@@ -203,8 +298,14 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                     "The lowest of 16 noisy numbers is a lucky one, not a good one.",
                     right=True,
                 ),
-                Option("The last one is always best", "With more validation examples, the best one often wins."),
-                Option("The model has seen those examples", "They are drawn fresh each time."),
+                Option(
+                    "The last one is always best",
+                    "With more validation examples, the best one often wins.",
+                ),
+                Option(
+                    "The model has seen those examples",
+                    "They are drawn fresh each time.",
+                ),
             ),
         ),
     ),

@@ -1,0 +1,149 @@
+"""Figures: they hold what they were given, and the same figure gives the same picture."""
+
+import io
+import math
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from course_utils import plots
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def pixels(figure):
+    return matplotlib.image.imread(io.BytesIO(plots.png(figure)))
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    first, second = (plots.png(plots.substring([0, 2, 1, 2, 3, 4], [1, 2, 0, 0])) for _ in range(2))
+    assert first == second
+    assert first.startswith(b"\x89PNG")
+
+
+def test_a_substring_shows_source_and_target():
+    figure = plots.substring([1, 2, 7, 8, 9, 6], [8, 9, 0, 0])
+    assert [text for text in texts(figure) if text.isdigit()] == list("127896") + list("8900")
+    assert figure.axes[0].get_title("left") == "start 1, length 2"
+
+
+def test_only_the_copied_digits_are_lit():
+    figure = plots.substring([1, 2, 7, 8, 9, 6], [8, 9, 0, 0])
+    lit = [patch for patch in figure.axes[0].patches if matplotlib.colors.to_hex(patch.get_facecolor()) == "#e69f00"]
+    assert sorted(round(patch.get_x() + 0.4) for patch in lit) == [2, 3, 3, 4]
+
+
+def test_a_wrong_output_is_marked():
+    right = plots.substring([1, 2, 7, 8, 9, 6], [8, 9, 0, 0], [8, 9, 0, 0], "Output")
+    wrong = plots.substring([1, 2, 7, 8, 9, 6], [8, 9, 0, 0], [8, 7, 0, 0])
+    assert texts(right).count("wrong") == 0
+    assert texts(wrong).count("wrong") == 1
+    assert right.axes[0].get_title("left") == "Output"
+
+
+def test_a_pair_grid_writes_every_value_in_its_cell():
+    figure = plots.pair_grid({(0, 2): 0.25, (0, 3): 0.5, (1, 2): 0.125}, "Title", "share", decimals=2)
+    axes = figure.axes[0]
+    cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+    assert cells == {(0, 0): "0.25", (0, 1): "0.50", (1, 0): "0.12"}
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "3"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("length", "start")
+    assert figure.axes[1].get_ylabel() == "share"
+
+
+@pytest.mark.parametrize(("limit", "scale"), [(None, (0, 1)), (2.0, (-2, 2))])
+def test_a_heat_map_has_a_fixed_scale(limit, scale):
+    figure = plots.heat_map(np.array([[0.0, 1.0], [0.5, 0.2], [0.1, 0.3]]), "Title", "x", "y", limit=limit)
+    image = figure.axes[0].images[0]
+    assert image.get_clim() == scale
+    assert image.get_array().shape == (3, 2)
+
+
+def test_a_heat_map_names_its_ticks_and_frames_marked_cells():
+    figure = plots.heat_map(
+        np.zeros((2, 3)), "Title", "x", "y", x_ticks=["a", "b", "c"], y_ticks=["p", "q"], marked=[(1, 2)], label="hue"
+    )
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["p", "q"]
+    (frame,) = axes.patches
+    assert (frame.get_x(), frame.get_y()) == (1.5, 0.5)
+    assert figure.axes[1].get_ylabel() == "hue"
+
+
+def test_a_large_heat_map_leaves_its_rows_unnumbered():
+    many, few = (plots.heat_map(np.zeros((rows, 2)), "Title", "x", "y") for rows in (40, 3))
+    assert len(few.axes[0].get_yticks()) == 3
+    assert len(many.axes[0].get_yticks()) < 40
+
+
+def test_lines_draw_each_series_with_its_spread():
+    figure = plots.lines(
+        {"one": [1, 2, 3], "two": [3, 2, 1]},
+        "Title",
+        "x",
+        "y",
+        x=[10, 20, 30],
+        spread={"one": ([0, 1, 2], [2, 3, 4])},
+        log_y=True,
+    )
+    axes = figure.axes[0]
+    assert [(line.get_label(), list(line.get_ydata())) for line in axes.lines] == [
+        ("one", [1, 2, 3]),
+        ("two", [3, 2, 1]),
+    ]
+    assert list(axes.lines[0].get_xdata()) == [10, 20, 30]
+    assert len(axes.collections) == 1
+    assert axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two"]
+    assert (axes.get_title("left"), axes.get_xlabel(), axes.get_ylabel()) == ("Title", "x", "y")
+
+
+def test_a_single_line_needs_no_legend_and_counts_from_zero():
+    axes = plots.lines({"one": [5.0, 6.0]}, "Title", "x", "y").axes[0]
+    assert axes.get_legend() is None
+    assert list(axes.lines[0].get_xdata()) == [0, 1]
+
+
+def test_series_differ_in_colour_and_in_line_style():
+    axes = plots.lines({name: [1, 2] for name in "abc"}, "Title", "x", "y").axes[0]
+    assert len({line.get_color() for line in axes.lines}) == 3
+    assert len({str(line.get_linestyle()) for line in axes.lines}) == 3
+
+
+def test_bars_show_values_and_the_runs_behind_them():
+    figure = plots.bars(
+        {"left": [0.5, 0.25], "right": [1, 2]}, ["a", "b"], "Title", "y", points={"left": [[0.4, 0.6], [0.2, 0.3]]}
+    )
+    axes = figure.axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [0.5, 0.25, 1, 2]
+    assert texts(figure) == ["0.50", "0.25", "1.00", "2.00"]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.4, 0.6], [0.2, 0.3]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
+    assert axes.get_legend() is not None
+
+
+def test_bars_of_one_group_need_no_legend():
+    assert plots.bars({"only": [1.0]}, ["a"], "Title", "y").axes[0].get_legend() is None
+
+
+def test_no_ink_touches_the_edge_of_a_picture():
+    for figure in (
+        plots.substring([5, 3, 7, 8, 9, 6, 1, 2, 3, 4], [2, 3, 4, 0, 0, 0, 0, 0], [0] * 8),
+        plots.pair_grid({(0, 2): 0.25, (1, 2): 0.5}, "A rather long title for so small a grid", "share"),
+    ):
+        picture = pixels(figure)[..., :3]
+        edges = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
+        assert all(np.all(edge > 0.99) for edge in edges)
+
+
+def test_show_describes_the_picture_for_those_who_cannot_see_it(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(plots, "display", lambda data, metadata, raw: shown.update(data=data, metadata=metadata))
+    plots.show(plots.lines({"one": [1.0, math.pi]}, "Title", "x", "y"), "A rising line.")
+    assert shown["data"]["text/plain"] == "A rising line."
+    assert shown["metadata"] == {"image/png": {"alt": "A rising line."}}
+    assert shown["data"]["image/png"].startswith(b"\x89PNG")

@@ -1,0 +1,91 @@
+"""Widgets: they answer when a control moves, and bring a still picture or text along."""
+
+import dataclasses
+
+import ipywidgets
+import pytest
+
+from course_utils import fit, plots, widgets
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed, in order: (bundle, metadata)."""
+    displayed = []
+    monkeypatch.setattr(widgets, "display", lambda data, metadata, raw: displayed.append((data, metadata)))
+    return displayed
+
+
+def draw(height):
+    return plots.bars({"value": [height]}, ["a"], "Title", "y")
+
+
+def test_an_explorer_shows_a_still_picture_and_its_description(shown):
+    widgets.explore(draw, "A bar.", height=widgets.slider("height", 1, 5, 2))
+    data, metadata = shown[0]
+    assert data["text/plain"] == "A bar."
+    assert data["image/png"] == plots.png(draw(2))
+    assert metadata == {"image/png": {"alt": "A bar."}}
+    assert "model_id" in data[widgets.WIDGET_VIEW]
+
+
+def test_moving_a_slider_draws_the_picture_anew(shown):
+    box = widgets.explore(draw, "A bar.", height=widgets.slider("height", 1, 5))
+    slider, picture = box.children
+    assert picture.value == plots.png(draw(1))
+    slider.value = 4
+    assert picture.value == plots.png(draw(4))
+
+
+def test_every_control_is_observed_and_handed_over_by_name(shown):
+    def draw_two(left, right):
+        return plots.bars({"value": [left, right]}, ["a", "b"], "Title", "y")
+
+    box = widgets.explore(
+        draw_two, "Bars.", left=widgets.slider("left", 0, 9, 1), right=widgets.slider("right", 0, 9, 2)
+    )
+    box.children[1].value = 7
+    assert box.children[2].value == plots.png(draw_two(left=1, right=7))
+
+
+def test_a_slider_begins_at_its_lowest_value_unless_told_otherwise():
+    assert widgets.slider("x", 2, 8).value == 2
+    assert widgets.slider("x", 2, 8, 5).value == 5
+    assert (widgets.slider("x", 2, 8).min, widgets.slider("x", 2, 8).max) == (2, 8)
+
+
+def test_a_widget_without_a_still_picture_has_text_and_html(shown):
+    widgets.show_widget(ipywidgets.HTML(), "text", html="<p>text</p>")
+    data, metadata = shown[0]
+    assert (data["text/plain"], data["text/html"]) == ("text", "<p>text</p>")
+    assert "image/png" not in data
+    assert metadata == {}
+
+
+def test_live_training_counts_steps_and_draws_the_curve(shown, recipe):
+    live = widgets.LiveTraining()
+    run = fit(recipe, callbacks=[live])
+    assert live.bar.n == recipe.steps
+    assert live.picture.value == plots.png(widgets.loss_curve(run.step_losses))
+    assert "progress bar" in shown[0][0]["text/plain"]
+
+
+def test_the_loss_curve_averages_over_steps():
+    figure = widgets.loss_curve([1.0] * widgets.LOSSES_PER_POINT + [3.0] * (widgets.LOSSES_PER_POINT // 2))
+    (line,) = figure.axes[0].lines
+    assert list(line.get_ydata()) == [1.0, 3.0]
+    assert line.get_xdata()[0] == widgets.LOSSES_PER_POINT / 2
+
+
+def test_the_loss_curve_can_be_drawn_before_the_first_step():
+    assert widgets.loss_curve([]).axes[0].get_yscale() == "linear"
+
+
+def test_live_training_ends_well_when_a_run_is_interrupted(shown, recipe):
+    class Stop(widgets.Callback):
+        def on_step(self, run):
+            raise KeyboardInterrupt
+
+    live = widgets.LiveTraining()
+    assert fit(dataclasses.replace(recipe, epochs=1), callbacks=[live, Stop()]).interrupted
+    assert live.bar.n == 1
