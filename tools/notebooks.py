@@ -4,12 +4,14 @@
 
 Three things would differ or be useless in a stored notebook, and are settled here:
 - widgets need a living kernel: their views are dropped and the still picture or text beside them stays;
-- timings: a cell tagged `measured` keeps the outputs it had, unless its code changed;
+- timings: a cell tagged `measured` keeps the outputs it had, unless its code has changed since;
 - ids, execution times and the machine's kernel version are not stored.
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -28,8 +30,8 @@ METADATA = {
 
 def execute(path: Path) -> None:
     """Run a notebook in its own folder and write it back with its outputs."""
-    before = nbformat.read(path, as_version=4)
     notebook = nbformat.read(path, as_version=4)
+    before = copy.deepcopy(notebook)
     client = NotebookClient(
         notebook,
         timeout=SECONDS_PER_CELL,
@@ -44,9 +46,11 @@ def execute(path: Path) -> None:
         cell.id = f"cell-{number:03d}"
         if cell.cell_type != "code":
             continue
-        measured = "measured" in cell.metadata.get("tags", [])
-        if measured and old.outputs and old.source == cell.source and old.get("execution_count"):
-            cell.outputs = old.outputs
+        if "measured" in cell.metadata.get("tags", []):
+            code = hashlib.sha256(cell.source.encode()).hexdigest()
+            if old.metadata.get("measured_code") == code:
+                cell.outputs = old.outputs
+            cell.metadata["measured_code"] = code
         for output in cell.outputs:
             output.get("data", {}).pop(WIDGET_VIEW, None)
     nbformat.write(notebook, path)
