@@ -177,7 +177,10 @@ def bars(
     for number, (group, values) in enumerate(groups.items()):
         places = [place - 0.4 + width * (number + 0.5) for place in range(len(names))]
         drawn = axes.bar(places, list(values), width * 0.92, label=group, color=COLOURS[number])
-        axes.bar_label(drawn, fmt=f"%.{decimals}f", fontsize=8, padding=2)
+        # Where single runs are drawn, their dots crowd the top of the bar: the mean then stands inside.
+        where = {"label_type": "edge", "padding": 2} if points is None else {"label_type": "center"}
+        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        axes.bar_label(drawn, fmt=f"%.{decimals}f", fontsize=9, bbox=paper, **where)
         if points is not None and group in points:
             for place, runs in zip(places, points[group], strict=True):
                 axes.plot([place] * len(runs), runs, "o", color="black", markersize=3, alpha=0.6)
@@ -185,7 +188,7 @@ def bars(
     axes.margins(y=0.15)
     _finish(axes, title, "", y_label)
     if len(groups) > 1:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars, never over them
     return figure
 
 
