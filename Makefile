@@ -15,13 +15,14 @@ help:  ## list the verbs
 
 environment:  ## make .venv and install the course in it (the other verbs do this by themselves)
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "There is no $(PYTHON): install Python 3.11 to 3.13, or name yours, for example \`make lab PYTHON=python3.12\`." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "The course needs Python 3.11 to 3.13, and $(PYTHON) is another: install one and name it, for example \`make lab PYTHON=python3.12\`." >&2; exit 1; }
 	@$(PYTHON) tools/environment.py
 
 lab: environment  ## open the course in JupyterLab; LAB_ARGS="--no-browser --port 8899" passes options on
 	@$(RUN) tools/lab.py $(LAB_ARGS)
 
 test: environment known-notebook  ## run every notebook and every test; NOTEBOOK=03 runs one notebook
-	@test -n "$(NOTEBOOK)" || $(RUN) -m pytest
+	@$(RUN) -m pytest $(if $(NOTEBOOK),tests/test_notebooks.py -k "$(NOTEBOOK)")
 	@$(NBVAL) $(NOTEBOOKS)
 
 run: environment known-notebook  ## execute the notebooks and store their outputs; NOTEBOOK=03 does one

@@ -26,6 +26,7 @@ from .training import (
     summary,
 )
 
+FEW_ENOUGH_TO_PRINT = 8  # validation examples
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -51,7 +52,7 @@ def _train(options: argparse.Namespace) -> int:
     device = find_device(options.device)
     out = Path(options.out or f"runs/{recipe.name}-seed{options.seed}")
     callbacks = [ProgressBar()]
-    if recipe.validation_examples <= 8:
+    if recipe.validation_examples <= FEW_ENOUGH_TO_PRINT:
         callbacks.append(PrintExamples(lambda line: tqdm.write(line, file=sys.stderr)))
     run = fit(
         recipe,

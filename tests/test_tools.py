@@ -42,19 +42,27 @@ def refusal(call):
     return stopped.value.code
 
 
-@pytest.mark.parametrize("version", [(3, 10, 9), (3, 14, 0)])
-def test_a_python_outside_the_range_is_refused(environment, monkeypatch, version):
-    monkeypatch.setattr(environment.sys, "version_info", version)
-    assert "needs Python 3.11 to 3.13" in refusal(environment._check_python)
+@pytest.mark.parametrize(
+    ("python", "words"), [("no-such-python", "There is no"), ("false", "needs Python 3.11 to 3.13")]
+)
+def test_a_missing_or_unfit_python_is_refused_with_one_sentence(python, words):
+    # `false` fails at whatever it is asked, as a Python of another version does at the first question.
+    done = subprocess.run(
+        ["make", "environment", f"PYTHON={python}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert done.returncode != 0
+    assert len(said) == 1
+    assert words in said[0]
 
 
 def test_a_python_that_cannot_make_environments_is_refused(environment, monkeypatch):
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
-    assert "python3-venv" in refusal(environment._check_python)
+    assert "python3-venv" in refusal(environment._check_venv_can_be_made)
 
 
-def test_this_python_is_accepted(environment):
-    environment._check_python()
+def test_this_python_can_make_environments(environment):
+    environment._check_venv_can_be_made()
 
 
 def test_an_environment_whose_python_is_gone_is_refused(environment):

@@ -2,7 +2,8 @@
 
     python tools/environment.py
 
-Ends with status 1 and one sentence where something is in the way.
+Ends with status 1 and one sentence where something is in the way. The Makefile has checked Python's version
+before: a much older Python could not even read this file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 STAMP = VENV / "installed"  # written last, so a broken-off installation is begun again
-OLDEST, NEWEST = (3, 11), (3, 13)
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
         _check_packages()
         return
     if not VENV.exists():
-        _check_python()
+        _check_venv_can_be_made()
         _run([sys.executable, "-m", "venv", str(VENV)], "Python could not make an environment in .venv; see above.")
     print("Installing the course's packages. The first time this takes some minutes.", flush=True)
     _run(
@@ -40,12 +40,7 @@ def main() -> None:
     STAMP.write_text(wanted, encoding="utf-8")
 
 
-def _check_python() -> None:
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        _stop(
-            f"The course needs Python 3.{OLDEST[1]} to 3.{NEWEST[1]}, and this is {sys.version.split()[0]}: "
-            "install one and name it, for example `make lab PYTHON=python3.12`."
-        )
+def _check_venv_can_be_made() -> None:
     if importlib.util.find_spec("ensurepip") is None:
         _stop("This Python cannot make environments: on Debian and Ubuntu, `apt install python3-venv` mends that.")
 
