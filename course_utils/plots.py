@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from IPython.display import display
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
@@ -107,15 +108,16 @@ def heat_map(
 ) -> Figure:
     """A matrix (rows, columns) as colours. With `limit` the scale is symmetric; without, it runs from 0 to 1.
 
-    `marked` cells, (row, column), are framed.
+    `marked` cells, (row, column), are framed. Cells that are nan are grey.
     """
     values = np.asarray(values, dtype=float)
     rows, columns = values.shape
     figure, axes = _axes(min(0.5 * columns + 2.2, 9), min(0.32 * rows + 1.3, 4.6))
     if limit is None:
-        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        scale = {"cmap": colormaps["cividis"].with_extremes(bad=GREY), "vmin": 0, "vmax": 1}
     else:
-        image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+        scale = {"cmap": colormaps["PuOr"].with_extremes(bad=GREY), "vmin": -limit, "vmax": limit}
+    image = axes.imshow(values, aspect="auto", interpolation="nearest", **scale)
     for row, column in marked:
         frame = FancyBboxPatch(
             (column - 0.5, row - 0.5), 1, 1, boxstyle="square,pad=0", fill=False, edgecolor=RED, linewidth=2.5

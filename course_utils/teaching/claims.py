@@ -20,6 +20,6 @@ def explain_missing_names() -> None:
 
     def explain(shell, kind, error, traceback, tb_offset=None) -> None:
         shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        print(f"`{error.name}` does not exist yet. An earlier cell makes it: choose Run > Run All Above Selected Cell.")
+        print(f"`{error.name}` does not exist yet. An earlier cell makes it: run the cells above first.")
 
     shell.set_custom_exc((NameError,), explain)

@@ -34,7 +34,7 @@ def _pad_behind(cut: list[int]) -> list[int]:
 
 def _sources() -> list[tuple]:
     rng = random.Random(1)
-    return [([2, 3, 1, 8, 2, 5, 8, 6, 4, 5],)] + [(generate_example(rng)[0],) for _ in range(30)]
+    return [([3, 2, 4, 4, 9, 1, 7, 2, 6, 8],)] + [(generate_example(rng)[0],) for _ in range(30)]
 
 
 register(
@@ -65,6 +65,19 @@ register(
                 "one-digit-too-many",
                 _solve_as(lambda source, digits, start, length: digits[start : start + length + 1], _pad_behind),
                 "You copy one digit more than length says. A slice leaves out its right end already.",
+            ),
+            Mistake(
+                "one-digit-too-few",
+                _solve_as(lambda source, digits, start, length: digits[start : start + length - 1], _pad_behind),
+                "You copy one digit less than length says. A slice leaves out its right end already.",
+            ),
+            Mistake(
+                "eight-zeros",
+                _solve_as(
+                    lambda source, digits, start, length: digits[start : start + length],
+                    lambda cut: cut + [0] * TASK.n_digits,
+                ),
+                "The target gets longer than 8 tokens: how many zeros are missing depends on length.",
             ),
             Mistake(
                 "no-padding",
@@ -130,6 +143,16 @@ register(
                 "These are the (start, length) pairs. Each comes with every possible string of digits.",
             ),
             Mistake(
+                "lengths-from-one",
+                lambda length: sum(length - 2 - s for s in range(min(5, length - 4) + 1)) * 9 ** (length - 2),
+                "You count one length too many for each start: the shortest substring has 2 digits.",
+            ),
+            Mistake(
+                "last-start-missing",
+                lambda length: sum(length - 3 - s for s in range(min(5, length - 4))) * 9 ** (length - 2),
+                "Your starts end one too early: the last one counts, too.",
+            ),
+            Mistake(
                 "start-not-limited",
                 lambda length: sum(length - 2 - s - 1 for s in range(length - 3)) * 9 ** (length - 2),
                 f"Right for short sources. For longer ones, start never goes beyond {LARGEST_START}.",
@@ -156,6 +179,11 @@ register(
                 "start-forgotten",
                 lambda start, length: 1 / (TASK.n_digits - start - 1),
                 "This is the chance of the length once start is known. How likely is that start?",
+            ),
+            Mistake(
+                "length-forgotten",
+                lambda start, length: 1 / (LARGEST_START + 1),
+                "This is the chance of the start. How likely is the length, once the start is known?",
             ),
             Mistake(
                 "lengths-from-one",
@@ -236,6 +264,11 @@ register(
                 "all-pairs-alike",
                 lambda: sum((TASK.n_digits - length) / TASK.n_digits for _, length in TASK.pairs) / len(TASK.pairs),
                 "This is the mean over the 27 pairs. Under the sampler they are not equally likely: weight them.",
+            ),
+            Mistake(
+                "tokens-not-share",
+                lambda: TASK.n_digits * zeros_token_accuracy(),
+                "This is how many of the tokens are 0 on average. The accuracy is their share.",
             ),
             Mistake(
                 "digits-instead-of-zeros",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -18,9 +20,9 @@ def embed(tokens: Tensor, table: Tensor) -> Tensor:
 
 def _tokens_and_tables() -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    return [
+    return [(torch.tensor([[0, 3, 1]]), _normal(5, 2, seed=5))] + [  # first, not every row of the table is asked for
         (torch.randint(0, v, (b, s), generator=generator), _normal(v, e, seed=v))
-        for b, s, v, e in ((1, 3, 5, 2), (4, 6, 10, 3), (7, 2, 8, 5))
+        for b, s, v, e in ((4, 6, 10, 3), (7, 2, 8, 5))
     ]
 
 
@@ -98,9 +100,29 @@ def _no_old_state(x, s, h, w, b):
     return (1 - z) * torch.tanh(x[2] + r * s[2])
 
 
+def _no_reset(x, s, h, w, b):
+    z = torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(x[2] + s[2]) + z * h
+
+
+def _reset_on_everything(x, s, h, w, b):
+    r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(r * (x[2] + s[2])) + z * h
+
+
 def _sigmoid_candidate(x, s, h, w, b):
     r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
     return (1 - z) * torch.sigmoid(x[2] + r * s[2]) + z * h
+
+
+def _cell_with_gradient(answer: Callable, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The new state, and the gradients that flow back through it to x and h."""
+    x, h, *weights = arguments
+    x, h = x.requires_grad_(), h.requires_grad_()
+    state = answer(x, h, *weights)
+    if not isinstance(state, Tensor) or state.shape != h.shape:
+        return state
+    return state, *torch.autograd.grad(state.square().sum(), (x, h), allow_unused=True)
 
 
 def _cells() -> list[tuple[Tensor, ...]]:
@@ -125,7 +147,23 @@ register(
         difficulty=3,
         reference=gru_cell,
         probes=_cells,
+        run=_cell_with_gradient,
         mistakes=(
+            Mistake(
+                "no-reset",
+                _gru_as(_no_reset),
+                "The reset gate has no effect on your state. In the candidate, it multiplies what comes from h.",
+            ),
+            Mistake(
+                "reset-on-everything",
+                _gru_as(_reset_on_everything),
+                "In the candidate, your reset gate multiplies what comes from x as well. Only h is reset.",
+            ),
+            Mistake(
+                "no-biases",
+                lambda x, h, w_ih, w_hh, b_ih, b_hh: gru_cell(x, h, w_ih, w_hh, 0 * b_ih, 0 * b_hh),
+                "The biases are not added.",
+            ),
             Mistake(
                 "reset-before-the-product",
                 _gru_as(_paper_reset),
@@ -229,13 +267,19 @@ register(
             ),
             Mistake(
                 "one-too-far",
-                lambda outputs, lengths: outputs[torch.arange(len(lengths)), lengths.clamp(max=outputs.shape[1] - 1)],
+                lambda outputs, lengths: outputs[torch.arange(len(lengths)), lengths],
                 "You look one place too far: a row with 3 real tokens has its last one at place 2.",
             ),
             Mistake(
                 "one-too-early",
-                lambda outputs, lengths: outputs[torch.arange(len(lengths)), (lengths - 2).clamp(min=0)],
-                "You look one place too early: the last real token has not been read yet.",
+                lambda outputs, lengths: outputs[torch.arange(len(lengths)), lengths - 2],
+                "You look one place too early: a row with 3 real tokens has its last one at place 2.",
+            ),
+            Mistake(
+                "every-place-for-every-row",
+                lambda outputs, lengths: outputs[:, lengths - 1],
+                "You pick all the places in all the rows. Each row has a place of its own: index "
+                "rows and places together.",
             ),
             Mistake(
                 "shortest-for-all",
@@ -256,7 +300,7 @@ def bridge(hidden: Tensor, weight: Tensor, bias: Tensor, n_layers: int) -> Tenso
 def _bridges() -> list[tuple[Tensor, Tensor, Tensor, int]]:
     return [
         (_normal(l_e, b, h_e, seed=1), _normal(l_d * h_d, l_e * h_e, seed=2), _normal(l_d * h_d, seed=3), l_d)
-        for l_e, b, h_e, l_d, h_d in ((2, 3, 4, 3, 5), (3, 4, 2, 2, 7))
+        for l_e, b, h_e, l_d, h_d in ((2, 5, 4, 3, 6), (3, 4, 2, 2, 7))
     ]
 
 
@@ -279,6 +323,19 @@ register(
                 "The shapes fit, but examples are mixed: reshaping (L, B, H) to (B, L·H) does not "
                 "move the axes. Move B to "
                 "the front first.",
+            ),
+            Mistake(
+                "view-for-transpose-twice",
+                lambda hidden, weight, bias, n_layers: (hidden.reshape(hidden.shape[1], -1) @ weight.T + bias).reshape(
+                    n_layers, hidden.shape[1], -1
+                ),
+                "The shapes fit, but examples are mixed, on the way in and on the way out: reshape "
+                "never moves an axis.",
+            ),
+            Mistake(
+                "batch-left-in-front",
+                lambda hidden, weight, bias, n_layers: bridge(hidden, weight, bias, n_layers).transpose(0, 1),
+                "The numbers are right, but the batch is still in front. A state is (L, B, H).",
             ),
             Mistake(
                 "not-moved-back",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from ..evaluation import accuracy_after_first_error, token_accuracy, token_loss
 from ..model import Decoder, Encoder, Seq2Seq, shift_right, start_tokens
 from .engine import Exercise, Mistake, register
 
+ZERO_SEED = 33  # a model that writes a 0 before its last token, and goes on
 VOCABULARY = 7  # no size equals another in the probes, so that a confused axis shows
 
 
@@ -58,12 +61,12 @@ register(
 
 def _logits_and_targets() -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    return [
+    return [  # the last has logits so large that their exponentials overflow
         (
-            3 * torch.randn(b, t, VOCABULARY, generator=generator),
+            scale * torch.randn(b, t, VOCABULARY, generator=generator),
             torch.randint(0, VOCABULARY, (b, t), generator=generator),
         )
-        for b, t in ((2, 3), (5, 4), (3, 8))
+        for b, t, scale in ((2, 3, 3), (5, 4, 3), (3, 8, 3), (4, 5, 100))
     ]
 
 
@@ -89,6 +92,23 @@ register(
                 "summed-over-tokens",
                 lambda logits, target: _negative_log_likelihood(logits, target).sum(dim=1).mean(),
                 "This is the loss of a whole sequence. The mean is over all tokens.",
+            ),
+            Mistake(
+                "sign-forgotten",
+                lambda logits, target: -_negative_log_likelihood(logits, target).mean(),
+                "A loss is positive: minus the logarithm of a probability.",
+            ),
+            Mistake(
+                "summed-over-everything",
+                lambda logits, target: _negative_log_likelihood(logits, target).sum(),
+                "This is the sum over all tokens. The loss is their mean.",
+            ),
+            Mistake(
+                "exponentials-overflow",
+                lambda logits, target: (
+                    -(logits.exp() / logits.exp().sum(-1, keepdim=True)).gather(-1, target[..., None]).log().mean()
+                ),
+                "Right on paper, but exp of a large logit is more than a float can hold. log_softmax avoids that.",
             ),
             Mistake(
                 "zeros-left-out",
@@ -130,7 +150,7 @@ def _sources_for_decoding() -> list[tuple[Seq2Seq, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     return [
         (_random_model(seed), torch.randint(0, VOCABULARY, (b, s), generator=generator), steps)
-        for seed, b, s, steps in ((1, 2, 3, 4), (2, 9, 4, 8), (3, 11, 8, 10))
+        for seed, b, s, steps in ((1, 2, 3, 4), (2, 9, 4, 8), (3, 11, 8, 10), (ZERO_SEED, 1, 6, 9))
     ]
 
 
@@ -152,6 +172,12 @@ def _decode_as(next_token, next_hidden, after=lambda tokens: tokens) -> object:
         return after(torch.cat(tokens, dim=1))
 
     return answer
+
+
+def _decode_until_zero(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
+    tokens = model.generate(source, max_length)
+    all_zero = (tokens == 0).all(dim=0).nonzero().flatten().tolist()
+    return tokens[:, : all_zero[0] + 1] if all_zero else tokens
 
 
 def _blank_after_zero(tokens: Tensor) -> Tensor:
@@ -185,6 +211,12 @@ register(
                 "You erase what comes after the first 0. Here the raw tokens are wanted: whoever reads them may cut.",
             ),
             Mistake(
+                "stops-at-zero",
+                _decode_until_zero,
+                "Your loop ends when every example has written a 0, so the output is too short. "
+                "Always write max_length.",
+            ),
+            Mistake(
                 "start-token-kept",
                 _decode_as(
                     lambda guess, token: guess,
@@ -200,6 +232,17 @@ register(
 
 def forced_by_coins(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
     return model(source, target, coins=coins)
+
+
+def _logits_and_gradient(answer: Callable, arguments: tuple) -> tuple[Tensor, ...]:
+    """The logits, and the gradient that flows back through them to the encoder's embeddings."""
+    model = arguments[0]
+    logits = answer(*arguments)
+    if not isinstance(logits, Tensor) or logits.dim() != 3:
+        return logits
+    if not logits.requires_grad:
+        return logits, torch.zeros(0)
+    return logits, torch.autograd.grad(logits.square().mean(), model.encoder.embedding.weight)[0]
 
 
 def _coins() -> list[tuple[Seq2Seq, Tensor, Tensor, Tensor]]:
@@ -227,6 +270,7 @@ register(
         difficulty=3,
         reference=forced_by_coins,
         probes=_coins,
+        run=_logits_and_gradient,
         mistakes=(
             Mistake(
                 "coins-reversed",
@@ -242,6 +286,22 @@ register(
                 "one-coin-for-all-steps",
                 _coins_as(lambda coins: coins[:1].expand_as(coins)),
                 "The first coin decides for the whole sequence. Each step has a coin of its own.",
+            ),
+            Mistake(
+                "coin-of-the-step-before",
+                _coins_as(lambda coins: coins.roll(1)),
+                "You look at the coin of the step before. Coin t is flipped after step t and decides "
+                "what step t + 1 reads.",
+            ),
+            Mistake(
+                "never-forced",
+                _coins_as(torch.zeros_like),
+                "Your decoder always reads its own guess. Where the coin says True, it reads the true token.",
+            ),
+            Mistake(
+                "no-gradient",
+                lambda model, source, target, coins: model(source, target, coins=coins).detach(),
+                "The logits are right, but no gradient flows back through them. Is there a detach() or a no_grad()?",
             ),
             Mistake(
                 "always-forced",
@@ -266,6 +326,12 @@ def _outputs_with_errors() -> list[tuple[Tensor, Tensor]]:
         wrong[0] = False
         probes.append((torch.where(wrong, (target + 1) % VOCABULARY, target), target))
     return probes
+
+
+def _only_the_next_place(output: Tensor, target: Tensor) -> Tensor:
+    wrong = output != target
+    first = wrong & (wrong.cumsum(1) == 1)
+    return (~wrong)[:, 1:][first[:, :-1]].double().mean()
 
 
 def _mean_of_rows(output: Tensor, target: Tensor) -> float:
@@ -299,6 +365,16 @@ register(
                 "mean-of-rows",
                 _mean_of_rows,
                 "You average each row first. A row with one token left then weighs as much as a row with seven.",
+            ),
+            Mistake(
+                "share-of-all-places",
+                lambda output, target: ((output == target) & ((output != target).cumsum(1) > 0)).double().mean(),
+                "The right places above the line, but below it you count all places. Divide by those after an error.",
+            ),
+            Mistake(
+                "only-the-next-place",
+                _only_the_next_place,
+                "You look only at the place right after the error. All that follow count.",
             ),
             Mistake(
                 "rows-with-an-error",

@@ -147,7 +147,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                 ),
                 Option(
                     "Three of H numbers",
-                    "There are three gates, but each has two biases.",
+                    "There are three blocks, r, z and n, but each has two biases.",
                 ),
                 Option(
                     "Two, each of 3H numbers",
@@ -197,7 +197,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             ),
         ),
         Question(
-            "Two models have the same exact match. Under their first errors, one goes on well and the other falls "
+            "Two models have the same exact match. After their first errors, one goes on well and the other falls "
             "apart. Which measure tells them apart?",
             (
                 Option(
