@@ -1,0 +1,53 @@
+"""The README's numbers are the record's, and what it points to exists."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+from course_utils import SubstringTask, load_record
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("recipe", ["original", "tuned"])
+@pytest.mark.parametrize(
+    ("weights", "measure"), [("last weights", "exact_match"), ("lowest validation loss", "best_exact_match")]
+)
+def test_the_results_are_those_of_the_record(recipe, weights, measure):
+    runs = sorted(
+        (run for run in load_record("recipes")["runs"] if run["recipe"] == recipe), key=lambda run: run["seed"]
+    )
+    values = [100 * run[measure] for run in runs]
+    row = [f"`{recipe}`, {weights}", f"{runs[0]['examples']:,}"]
+    row += [f"{value:.2f}" for value in [*values, sum(values) / len(values)]]
+    assert f"| {' | '.join(row)} |" in README
+
+
+def test_the_times_are_those_of_the_record():
+    record = load_record("recipes")
+    text = " ".join(README.split())
+    for recipe in ("original", "tuned"):
+        settings = record["settings"][recipe]
+        step = statistics.median(record["seconds per step"][recipe])
+        total = step * settings["steps_per_epoch"] * settings["epochs"]
+        assert f"`{recipe}` {total:.0f} s ({1000 * step:.0f} ms a step)" in text
+    batches = json.loads((ROOT / "benchmarks" / "batches.json").read_text(encoding="utf-8"))
+    faster = batches["times as fast"]["cpu, batches of 4096"]
+    assert faster >= 50
+    assert f"{faster:.0f} times as fast as one at a time" in text
+
+
+def test_the_pictures_description_tells_what_a_perfect_network_writes():
+    written, source = re.search(r"writes ([\d ]+) for the source ([\d ]+),", README).groups()
+    assert SubstringTask().solve([int(token) for token in source.split()]).tolist() == list(map(int, written.split()))
+
+
+def test_what_the_readme_points_to_exists():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+    for verb in re.findall(r"`make ([a-z]+)", README):
+        assert re.search(rf"^{verb}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M), verb
