@@ -11,7 +11,7 @@ NBVAL := $(RUN) -m pytest -c tests/nbval.ini --rootdir=. --nbval --nbval-current
 .PHONY: help environment lab test run records clean
 
 help:  ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 environment:  ## make .venv and install the course in it (the other verbs do this by themselves)
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "There is no $(PYTHON): install Python 3.11 to 3.13, or name yours, for example \`make lab PYTHON=python3.12\`." >&2; exit 1; }

@@ -102,6 +102,8 @@ class Seq2Seq(nn.Module):
         scheduled sampling of Bengio et al. (2015) at a fixed rate.
         """
         n_steps = target.shape[1]
+        if not 0 <= teacher_forcing_ratio <= 1:
+            raise InputError(f"The teacher forcing ratio is a share from 0 to 1, not {teacher_forcing_ratio}.")
         if coins is None:
             if teacher_forcing_ratio in (0, 1):  # nothing is left to chance, so no random number is taken
                 coins = torch.full((n_steps,), teacher_forcing_ratio == 1)
@@ -129,6 +131,8 @@ class Seq2Seq(nn.Module):
 
         Call `eval()` first: dropout stays on in training mode here as everywhere.
         """
+        if max_length < 1:
+            raise InputError(f"At least one token must be written, not {max_length}.")
         hidden = self.encoder(source)
         token = start_tokens(source)
         tokens = []

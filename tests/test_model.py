@@ -400,3 +400,14 @@ def test_dropout_acts_between_layers_at_its_rate(part, with_dropout):
 def test_one_layer_has_no_gap_for_dropout_and_raises_no_warning(examples):
     shape = (10, 6, 8, 1, 0.5)  # warnings are errors here, so making it is the test
     assert Seq2Seq(Encoder(*shape), Decoder(*shape))(*examples).shape == (20, 8, 10)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.5])
+def test_a_forcing_ratio_that_is_no_share_is_refused(model, examples, refused, ratio):
+    with refused("from 0 to 1"):
+        model(*examples, teacher_forcing_ratio=ratio)
+
+
+def test_writing_no_token_at_all_is_refused(model, examples, refused):
+    with refused("At least one token"):
+        model.generate(examples[0], 0)
