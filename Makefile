@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 NOTEBOOK ?=
 LAB_ARGS ?=
-NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb))
+NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb notebooks/0$(NOTEBOOK)_*.ipynb))
 # Outputs are compared strictly. One thread or two gives the same numbers; two are faster.
 NBVAL := $(RUN) -m pytest -c tests/nbval.ini --rootdir=. --nbval --nbval-current-env --nbval-cell-timeout=600
 
@@ -21,11 +21,11 @@ environment:  ## make .venv and install the course in it (the other verbs do thi
 lab: environment  ## open the course in JupyterLab; LAB_ARGS="--no-browser --port 8899" passes options on
 	@$(RUN) tools/lab.py $(LAB_ARGS)
 
-test: environment known-notebook  ## run every notebook and every test; NOTEBOOK=03 runs one notebook
-	@$(RUN) -m pytest $(if $(NOTEBOOK),tests/test_notebooks.py -k "$(NOTEBOOK)")
-	@$(NBVAL) $(NOTEBOOKS)
+test: known-notebook environment  ## run every notebook and every test; NOTEBOOK=03 runs one notebook
+	@$(RUN) -m pytest $(if $(NOTEBOOK),tests/test_notebooks.py -k "$(basename $(notdir $(NOTEBOOKS)))")
+	@failed=0; for notebook in $(NOTEBOOKS); do echo $$notebook; $(NBVAL) $$notebook || failed=1; done; exit $$failed
 
-run: environment known-notebook  ## execute the notebooks and store their outputs; NOTEBOOK=03 does one
+run: known-notebook environment  ## execute the notebooks and store their outputs; NOTEBOOK=03 does one
 	@$(RUN) tools/notebooks.py $(NOTEBOOKS)
 
 records: environment  ## measure the recipes anew (half an hour), for notebook 04 and the README

@@ -172,20 +172,22 @@ def bars(
     y_label: str,
     decimals: int = 2,
     points: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    log_y: bool = False,
 ) -> Figure:
     """A bar for each name in each group, its value on top; `points` shows the single runs behind each bar."""
     figure, axes = _axes(max(1.15 * len(names) + 1.5, 5), 3.6)
     width = 0.8 / len(groups)
     for number, (group, values) in enumerate(groups.items()):
         places = [place - 0.4 + width * (number + 0.5) for place in range(len(names))]
-        drawn = axes.bar(places, list(values), width * 0.92, label=group, color=COLOURS[number])
-        # Where single runs are drawn, their dots crowd the top of the bar: the mean then stands inside.
-        where = {"label_type": "edge", "padding": 2} if points is None else {"label_type": "center"}
-        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-        axes.bar_label(drawn, fmt=f"%.{decimals}f", fontsize=9, bbox=paper, **where)
-        if points is not None and group in points:
-            for place, runs in zip(places, points[group], strict=True):
-                axes.plot([place] * len(runs), runs, "o", color="black", markersize=3, alpha=0.6)
+        axes.bar(places, list(values), width * 0.92, label=group, color=COLOURS[number])
+        dots = [[]] * len(places) if points is None else points[group]
+        for place, value, runs in zip(places, values, dots, strict=True):
+            axes.plot([place] * len(runs), runs, "o", color="black", markersize=3, alpha=0.6)
+            top = max([value, *runs])  # the number stands above the bar and above its dots
+            label = f"{value:.0e}" if log_y else f"{value:.{decimals}f}"
+            axes.annotate(label, (place, top), (0, 4), textcoords="offset points", ha="center", fontsize=9)
+    if log_y:
+        axes.set_yscale("log")
     axes.set_xticks(range(len(names)), names)
     axes.margins(y=0.15)
     _finish(axes, title, "", y_label)

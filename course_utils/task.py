@@ -131,9 +131,9 @@ class SubstringTask:
         except (TypeError, ValueError, RuntimeError) as error:  # text, rows of several lengths, numbers beyond int64
             raise InputError("A source holds whole numbers, in rows of the same length.") from error
         if source.dim() == 0 or source.shape[-1] != self.length:
+            found = source.shape[-1] if source.dim() else "no row at all"
             raise InputError(
-                f"A source has {self.length} numbers (start, length and {self.n_digits} digits), "
-                f"but this one has shape {tuple(source.shape)}."
+                f"A source has {self.length} numbers (start, length, {self.n_digits} digits), but this one has {found}."
             )
         if source.is_floating_point() or source.is_complex() or source.dtype == torch.bool:
             raise InputError(f"A source holds whole numbers, but this one is {source.dtype}.")
@@ -147,7 +147,7 @@ class SubstringTask:
         in_range = (digits >= 1) & (digits <= N_DIGIT_VALUES)
         if not in_range.all():
             row, place = (~in_range).nonzero()[0].tolist()
-            raise InputError(f"Digits go from 1 to 9, but digit {place} is {int(digits[row, place])}.")
+            raise InputError(f"Digits go from 1 to 9, but x{place} is {int(digits[row, place])}.")
         return source.long()
 
     def _solve(self, source: Tensor) -> Tensor:

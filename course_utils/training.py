@@ -459,11 +459,13 @@ def _restore(run: Run, path: Path) -> None:
     state = load_checkpoint(path)
     if "generators" not in state:
         raise InputError(f"{path} holds a model but no run to go on with: train without --resume.")
-    if state["recipe"] != dataclasses.asdict(run.recipe) or state["seed"] != run.seed:
-        raise InputError(
-            f"{path} is a run of recipe {state['recipe']['name']!r} with seed {state['seed']} and its own settings: "
-            "resume it with the same ones, or choose another folder."
-        )
+    saved, asked = {**state["recipe"], "seed": state["seed"]}, {**dataclasses.asdict(run.recipe), "seed": run.seed}
+    for name, value in asked.items():
+        if saved.get(name) != value:
+            raise InputError(
+                f"{path} is a run with {name} {saved.get(name)}, not {value}: resume it with the same, "
+                "or choose another folder."
+            )
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.scheduler.load_state_dict(state["scheduler"])

@@ -116,14 +116,25 @@ def test_series_differ_in_colour_and_in_line_style():
 
 def test_bars_show_values_and_the_runs_behind_them():
     figure = plots.bars(
-        {"left": [0.5, 0.25], "right": [1, 2]}, ["a", "b"], "Title", "y", points={"left": [[0.4, 0.6], [0.2, 0.3]]}
+        {"left": [0.5, 0.25], "right": [1, 2]},
+        ["a", "b"],
+        "Title",
+        "y",
+        points={"left": [[0.4, 0.6], [0.2, 0.3]], "right": [[], []]},
     )
     axes = figure.axes[0]
     assert [bar.get_height() for bar in axes.patches] == [0.5, 0.25, 1, 2]
     assert texts(figure) == ["0.50", "0.25", "1.00", "2.00"]
-    assert [list(line.get_ydata()) for line in axes.lines] == [[0.4, 0.6], [0.2, 0.3]]
+    assert [list(line.get_ydata()) for line in axes.lines if len(line.get_ydata())] == [[0.4, 0.6], [0.2, 0.3]]
+    assert [text.xy[1] for text in axes.texts] == [0.6, 0.3, 1, 2]  # above the bar and above its dots
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
     assert axes.get_legend() is not None
+
+
+def test_bars_on_a_logarithmic_scale_are_labelled_by_their_magnitude():
+    figure = plots.bars({"only": [1e-6, 0.5]}, ["a", "b"], "Title", "y", log_y=True)
+    assert figure.axes[0].get_yscale() == "log"
+    assert texts(figure) == ["1e-06", "5e-01"]
 
 
 def test_bars_of_one_group_need_no_legend():

@@ -552,9 +552,9 @@ def test_resuming_without_a_folder_is_refused(recipe, refused):
 
 def test_resuming_with_another_seed_or_recipe_is_refused(recipe, tmp_path, refused):
     fit(recipe, seed=1, out=tmp_path)
-    with refused("is a run of recipe 'tiny tuned' with seed 1"):
+    with refused("is a run with seed 1, not 2"):
         fit(recipe, seed=2, out=tmp_path, resume=True)
-    with refused("is a run of recipe 'tiny tuned' with seed 1"):
+    with refused("is a run with epochs 3, not 4"):
         fit(dataclasses.replace(recipe, epochs=4), seed=1, out=tmp_path, resume=True)
 
 

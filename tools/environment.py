@@ -21,9 +21,9 @@ STAMP = VENV / "installed"  # written last, so a broken-off installation is begu
 
 
 def main() -> None:
-    wanted = hashlib.sha256(
-        (ROOT / "requirements.txt").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
-    ).hexdigest()
+    made_from = (ROOT / "requirements.txt").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
+    made_from += str(ROOT).encode()  # course_utils is installed by its path, so a moved folder is installed anew
+    wanted = hashlib.sha256(made_from).hexdigest()
     if VENV.exists():
         _check_runs()
     if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
@@ -61,6 +61,8 @@ def _check_packages() -> None:
         "    try: found = m.version(name).split('+')[0]\n"
         "    except m.PackageNotFoundError: found = 'missing'\n"
         "    if found != version: sys.exit(f'{name} {version} is wanted, but it is {found}')\n"
+        "try: m.version('course_utils')\n"
+        "except m.PackageNotFoundError: sys.exit('course_utils is missing')\n"
     )
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if "==" in line and not line.startswith("#")]

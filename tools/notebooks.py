@@ -2,10 +2,10 @@
 
     python tools/notebooks.py notebooks/01_task_definition.ipynb …
 
-Three things would differ or be useless in a stored notebook, and are settled here:
+Some things would differ or be useless in a stored notebook, and are settled here:
 - widgets need a living kernel: their views are dropped and the still picture or text beside them stays;
 - timings: a cell tagged `measured` keeps the outputs it had, unless its code has changed since;
-- ids, execution times and the machine's kernel version are not stored.
+- execution times and the kernel's version are not stored.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ def execute(path: Path) -> None:
         kernel_name="python3",
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,  # how printed text is cut into messages is a matter of timing
+        extra_arguments=["--IPKernelApp.log_level=40"],  # a kernel's remarks about its own transport help nobody here
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
     notebook.metadata = nbformat.from_dict(METADATA)
-    for number, (old, cell) in enumerate(zip(before.cells, notebook.cells, strict=True)):
-        cell.id = f"cell-{number:03d}"
+    for old, cell in zip(before.cells, notebook.cells, strict=True):
         if cell.cell_type != "code":
             continue
         if "measured" in cell.metadata.get("tags", []):

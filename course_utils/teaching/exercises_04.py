@@ -49,21 +49,33 @@ def _three_steps(answer: Callable, arguments: tuple) -> tuple[Tensor, Tensor]:
     model = _model(seed, dropout=0.3).eval()  # a step has to put it in training mode itself
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     generator = torch.Generator().manual_seed(seed)
-    losses = [torch.as_tensor(float(answer(model, optimizer, *_batch(generator)))) for _ in range(3)]
-    return torch.stack(losses), _parameters(model)
+    losses = [answer(model, optimizer, *_batch(generator)) for _ in range(3)]
+    if any(loss is None for loss in losses):
+        raise ValueError("the loss is not returned")
+    return torch.stack([torch.as_tensor(loss).detach() for loss in losses]), _parameters(model)
 
 
-def _step_as(zero: bool = True, training: bool = True, clip: bool = True) -> object:
+def _clip_norm(model: Seq2Seq) -> None:
+    nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_CLIP)
+
+
+def _clip_values(model: Seq2Seq) -> None:
+    nn.utils.clip_grad_value_(model.parameters(), GRADIENT_CLIP)
+
+
+def _step_as(
+    zero: bool = True, training: bool = True, clip: Callable | None = _clip_norm, ratio: float = 1.0
+) -> object:
     """A wrong training step: one of its parts left out or moved."""
 
     def answer(model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor, target: Tensor) -> Tensor:
         model.train(training)
-        loss = token_loss(model(source, target, 1.0), target)
+        loss = token_loss(model(source, target, ratio), target)
         if zero:
             optimizer.zero_grad()
         loss.backward()
-        if clip:
-            nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_CLIP)
+        if clip is not None:
+            clip(model)
         optimizer.step()
         return loss.detach()
 
@@ -93,8 +105,18 @@ register(
             ),
             Mistake(
                 "not-clipped",
-                _step_as(clip=False),
+                _step_as(clip=None),
                 "The optimizer uses the gradient at its full size. Clip its norm to 1 before the step, not after.",
+            ),
+            Mistake(
+                "every-number-clipped",
+                _step_as(clip=_clip_values),
+                "You clip every number of the gradient by itself. The norm of the whole is to be at most 1.",
+            ),
+            Mistake(
+                "not-always-forced",
+                _step_as(ratio=0.5),
+                "Your decoder reads its own guesses now and then. With full teacher forcing the ratio is 1.",
             ),
             Mistake(
                 "eval-mode",
@@ -142,8 +164,19 @@ def _evaluations() -> list[tuple[Seq2Seq, Tensor, Tensor, int]]:
     return probes
 
 
+def _exact_match_of(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
+    was_training = model.training
+    output = model.eval().generate(source, target.shape[1])
+    model.train(was_training)
+    return (output == target).all(dim=1).double().mean().item()
+
+
 def _accuracy_as(
-    forced: bool = False, eval_mode: bool = True, restore: bool = True, whole: bool = True, batch_means: bool = False
+    forced: bool = False,
+    eval_mode: bool = True,
+    restore: bool | None = True,
+    whole: bool = True,
+    batch_means: bool = False,
 ) -> object:
     """A wrong evaluation: one precaution left out."""
 
@@ -157,7 +190,9 @@ def _accuracy_as(
                 continue
             with torch.no_grad():
                 outputs.append(model(sources, targets, 1.0 if forced else 0.0).argmax(-1))
-        if restore:
+        if restore is None:
+            model.train()
+        elif restore:
             model.train(was_training)
         if batch_means:
             means = [token_accuracy(o, t) for o, t in zip(outputs, target.split(batch_size), strict=True)]
@@ -187,6 +222,17 @@ register(
                 "dropout-on",
                 _accuracy_as(eval_mode=False),
                 "The model came in training mode, and dropout stayed on while you measured.",
+            ),
+            Mistake(
+                "whole-examples",
+                _exact_match_of,
+                "This is exact match: you count whole examples. Token accuracy counts tokens.",
+            ),
+            Mistake(
+                "always-back-to-training",
+                _accuracy_as(restore=None),
+                "The number is right, but a model that came in eval mode leaves in training mode. "
+                "Give it back as it came.",
             ),
             Mistake(
                 "mode-not-restored",
@@ -236,6 +282,17 @@ register(
                     sum(math.exp(loss) * n for loss, n in zip(losses, tokens, strict=True)) / sum(tokens)
                 ),
                 "You average perplexities. Average the losses first; the exponential comes last.",
+            ),
+            Mistake(
+                "plain-mean-of-perplexities",
+                lambda losses, tokens: sum(math.exp(loss) for loss in losses) / len(losses),
+                "You average the batches' perplexities, and every batch counts alike. Average the "
+                "loss over all tokens first.",
+            ),
+            Mistake(
+                "divided-by-batches",
+                lambda losses, tokens: sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / len(losses),
+                "You divide by the number of batches. Divide the summed loss by the number of tokens.",
             ),
             Mistake(
                 "base-two",
@@ -312,6 +369,11 @@ register(
                 "generator-forgotten",
                 _resume_without("generator"),
                 "The resumed run sees other examples than the one that was never stopped.",
+            ),
+            Mistake(
+                "only-the-weights",
+                lambda checkpoint, model, optimizer, generator: model.load_state_dict(checkpoint["model"]),
+                "The weights are back. Two more things remember where the run was.",
             ),
             Mistake(
                 "model-forgotten",

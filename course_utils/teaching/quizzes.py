@@ -300,7 +300,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                 ),
                 Option(
                     "The last one is always best",
-                    "With more validation examples, the best one often wins.",
+                    "For seed 4 of the original recipe, the chosen weights were better.",
                 ),
                 Option(
                     "The model has seen those examples",
