@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 NOTEBOOK ?=
 LAB_ARGS ?=
 NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb notebooks/0$(NOTEBOOK)_*.ipynb))
-# Outputs are compared strictly. One thread or two gives the same numbers; two are faster.
+# Strict: whatever a cell prints is compared with what is stored.
 NBVAL := $(RUN) -m pytest -c tests/nbval.ini --rootdir=. --nbval --nbval-current-env --nbval-cell-timeout=600
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ test: known-notebook environment  ## run every notebook and every test; NOTEBOOK
 run: known-notebook environment  ## execute the notebooks and store their outputs; NOTEBOOK=03 does one
 	@$(RUN) tools/notebooks.py $(NOTEBOOKS)
 
-records: environment  ## measure the recipes anew (half an hour), for notebook 04 and the README
+records: environment  ## measure what notebook 04 and the README show (half an hour; recorded runs are kept)
 	@$(RUN) benchmarks/recipes.py
 	@$(RUN) benchmarks/batches.py
 
