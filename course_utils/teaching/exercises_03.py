@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ..evaluation import accuracy_after_first_error, token_accuracy, token_loss
-from ..model import Decoder, Encoder, Seq2Seq, shift_right, start_tokens
+from ..model import Seq2Seq, shift_right, start_tokens
 from .engine import Exercise, Mistake, register
+from .probes import VOCABULARY, random_model
 
 ZERO_SEED = 33  # a model that writes a 0 before its last token, and goes on
-VOCABULARY = 7  # no size equals another in the probes, so that a confused axis shows
 
 
 def _targets() -> list[tuple[Tensor]]:
@@ -135,21 +135,10 @@ register(
 )
 
 
-def _random_model(seed: int, dropout: float = 0.0) -> Seq2Seq:
-    """A tiny model in eval mode whose weights are large enough for its outputs to vary."""
-    sizes = (VOCABULARY, 5, 6, 2, dropout)
-    model = Seq2Seq(Encoder(*sizes), Decoder(*sizes))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 1.2, generator=generator)
-    return model.eval()
-
-
 def _sources_for_decoding() -> list[tuple[Seq2Seq, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     return [
-        (_random_model(seed), torch.randint(0, VOCABULARY, (b, s), generator=generator), steps)
+        (random_model(seed).eval(), torch.randint(0, VOCABULARY, (b, s), generator=generator), steps)
         for seed, b, s, steps in ((1, 2, 3, 4), (2, 9, 4, 8), (3, 11, 8, 10), (ZERO_SEED, 1, 6, 9))
     ]
 
@@ -253,7 +242,7 @@ def _coins() -> list[tuple[Seq2Seq, Tensor, Tensor, Tensor]]:
         batch_size = seed + 2
         source = torch.randint(0, VOCABULARY, (batch_size, 9), generator=generator)
         target = torch.randint(0, VOCABULARY, (batch_size, len(pattern)), generator=generator)
-        probes.append((_random_model(seed), source, target, torch.tensor(pattern)))
+        probes.append((random_model(seed).eval(), source, target, torch.tensor(pattern)))
     return probes
 
 

@@ -10,22 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluation import token_accuracy, token_loss
-from ..model import Decoder, Encoder, Seq2Seq
+from ..model import Seq2Seq
 from ..training import train_step as canonical_train_step
 from .engine import Exercise, Mistake, register
+from .probes import VOCABULARY, random_model
 
-VOCABULARY = 7
 GRADIENT_CLIP = 1.0
-
-
-def _model(seed: int, dropout: float = 0.0) -> Seq2Seq:
-    sizes = (VOCABULARY, 5, 6, 2, dropout)
-    model = Seq2Seq(Encoder(*sizes), Decoder(*sizes))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 1.2, generator=generator)
-    return model
 
 
 def _batch(generator: torch.Generator, batch_size: int = 5) -> tuple[Tensor, Tensor]:
@@ -46,7 +36,7 @@ def train_step(model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor,
 
 def _three_steps(answer: Callable, arguments: tuple) -> tuple[Tensor, Tensor]:
     (seed,) = arguments
-    model = _model(seed, dropout=0.3).eval()  # a step has to put it in training mode itself
+    model = random_model(seed, dropout=0.3).eval()  # a step has to put it in training mode itself
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     generator = torch.Generator().manual_seed(seed)
     losses = [answer(model, optimizer, *_batch(generator)) for _ in range(3)]
@@ -155,7 +145,7 @@ def _evaluations() -> list[tuple[Seq2Seq, Tensor, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     probes = []
     for seed, n, batch_size, training in ((1, 11, 4, True), (2, 23, 5, True), (3, 9, 4, False)):
-        model = _model(seed, dropout=0.5).eval()
+        model = random_model(seed, dropout=0.5).eval()
         source = torch.randint(0, VOCABULARY, (n, 4), generator=generator)
         target = model.generate(source, 6)
         changed = torch.rand(target.shape, generator=generator) < 0.25
@@ -320,7 +310,7 @@ def resume(checkpoint: dict, model: Seq2Seq, optimizer: torch.optim.Optimizer, g
 
 def _stop_and_go_on(answer: Callable, arguments: tuple) -> Tensor:
     (seed,) = arguments
-    model = _model(seed)
+    model = random_model(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(3):
@@ -330,7 +320,7 @@ def _stop_and_go_on(answer: Callable, arguments: tuple) -> Tensor:
         "optimizer": copy.deepcopy(optimizer.state_dict()),
         "generator": generator.get_state(),
     }
-    model, generator = _model(seed + 100), torch.Generator().manual_seed(seed + 100)
+    model, generator = random_model(seed + 100), torch.Generator().manual_seed(seed + 100)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
     answer(checkpoint, model, optimizer, generator)
     for _ in range(2):
