@@ -3,6 +3,7 @@
 claims.py             a sentence that is checked where it stands
 engine.py             how an answer is run, compared and diagnosed
 exercises_NN.py       the exercises of notebook NN: references, probes, named mistakes
+probes.py             the tiny networks that answers are tried on
 quiz.py, quizzes.py   how a quiz is shown; the questions
 """
 
