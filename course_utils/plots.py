@@ -142,10 +142,9 @@ def lines(
     x_label: str,
     y_label: str,
     x: Sequence[float] | None = None,
-    spread: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     log_y: bool = False,
 ) -> Figure:
-    """One line for each series, named in a legend; `spread` shades from its lower to its upper values."""
+    """One line for each series, named in a legend where there are several."""
     figure, axes = _axes(7, 3.6)
     for number, (name, values) in enumerate(series.items()):
         places = range(len(values)) if x is None else x[: len(values)]
@@ -153,8 +152,6 @@ def lines(
         marker = "o" if len(values) <= LABELS_FIT else None
         axes.plot(places, values, label=name, color=colour, linestyle=LINE_STYLES[number % len(LINE_STYLES)],
                   marker=marker, markersize=4)  # fmt: skip
-        if spread is not None and name in spread:
-            axes.fill_between(places, *spread[name], color=colour, alpha=0.2, linewidth=0)
     if log_y:
         axes.set_yscale("log")
     if x is None:
