@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import InputError
+from .task import END_TOKEN
 
 BATCH_SIZE = 1000  # large enough for full speed on a CPU, small enough for any memory
 
@@ -57,6 +58,11 @@ def token_accuracy(output: Tensor, target: Tensor) -> float:
 def exact_match(output: Tensor, target: Tensor) -> float:
     """The share of examples whose every token is right: output and target (B, T)."""
     return (output == target).all(dim=1).double().mean().item()
+
+
+def before_end(tokens: Tensor) -> list[list[int]]:
+    """What each row of (B, T) says: the tokens before its first end token, or all of them where there is none."""
+    return [row[: row.index(END_TOKEN)] if END_TOKEN in row else row for row in tokens.tolist()]
 
 
 def accuracy_after_first_error(output: Tensor, reference: Tensor, target: Tensor) -> float:

@@ -39,16 +39,19 @@ class Encoder(nn.Module):
     def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
         """source (B, S) -> hidden (L, B, H).
 
-        With lengths (B,) the state is that after each row's last real token, whatever stands in the padding. Lengths
-        are given, not read off the tokens: 0 may be padding, but it is also a valid start.
+        With lengths (B,) the state is that after each row's last real token, whatever stands
+        in the padding. Lengths are given, not read off the tokens: 0 may be padding, but it
+        is also a valid start.
         """
         embedded = self.dropout(self.embedding(source))  # (B, S, E)
         if lengths is not None:
-            if lengths.shape != source.shape[:1] or lengths.min() < 1 or lengths.max() > source.shape[1]:
-                raise InputError(
-                    f"Lengths must be {source.shape[0]} numbers between 1 and the source's width, {source.shape[1]}."
-                )
-            embedded = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            _check_lengths(lengths, *source.shape)
+            embedded = pack_padded_sequence(
+                embedded,
+                lengths.cpu(),
+                batch_first=True,
+                enforce_sorted=False,
+            )
         _, hidden = self.rnn(embedded)
         return hidden
 
@@ -153,16 +156,23 @@ def shift_right(target: Tensor) -> Tensor:
     return torch.cat([start_tokens(target), target[:, :-1]], dim=1)
 
 
-def init_weights(model: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Draw every parameter, biases and embeddings too, uniformly from ±0.08, in place."""
+def init_weights(
+    model: nn.Module, generator: torch.Generator | None = None, initial_range: float = INITIAL_RANGE
+) -> None:
+    """Draw every parameter, biases and embeddings too, uniformly from ±initial_range, in place."""
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
+            parameter.uniform_(-initial_range, initial_range, generator=generator)
 
 
 def count_parameters(model: nn.Module) -> int:
     """How many numbers training may change."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _check_lengths(lengths: Tensor, n_rows: int, width: int) -> None:
+    if lengths.shape != (n_rows,) or lengths.min() < 1 or lengths.max() > width:
+        raise InputError(f"Lengths must be {n_rows} numbers between 1 and the source's width, {width}.")
 
 
 def _between_layers(dropout: float, n_layers: int) -> float:

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from IPython.display import display
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 # Okabe & Ito's palette: told apart with any kind of colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
@@ -26,6 +28,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 GREY = "#D9D9D9"
+STRUCTURE = "application/vnd.seq2seq-exactly.figure+json"  # beside the picture; programs that show it take no notice
+CLEAR_TREND = 0.5  # of the range
 LABELS_FIT = 12  # up to this many ticks a heat map labels each one
 
 
@@ -36,9 +40,50 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Display a figure with its description for readers who cannot see it."""
-    display({"image/png": png(figure), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+def show(figure: Figure, alt: str, measured: bool = False) -> None:
+    """Display a figure with its description for readers who cannot see it.
+
+    `measured` says that its numbers depend on the machine, as those of a trained network or a timing do: the
+    regression test then compares what kind of figure it is, and not the values.
+    """
+    bundle = {"image/png": png(figure), STRUCTURE: structure(figure, measured), "text/plain": alt}
+    display(bundle, metadata={"image/png": {"alt": alt}}, raw=True)
+
+
+def structure(figure: Figure, measured: bool = False) -> dict:
+    """What a figure says, as plain data: titles, labels, scales, and each series with its values or its trend."""
+    return {"measured": measured, "axes": [_axes_structure(axes, measured) for axes in figure.axes]}
+
+
+def _axes_structure(axes: Axes, measured: bool) -> dict:
+    legend = axes.get_legend()
+    texts = [text.get_text() for text in axes.texts]
+    return {
+        "title": axes.get_title("left"),
+        "labels": [axes.get_xlabel(), axes.get_ylabel()],
+        "scales": [axes.get_xscale(), axes.get_yscale()],
+        "legend": [] if legend is None else [text.get_text() for text in legend.get_texts()],
+        "texts": len(texts) if measured else texts,
+        "lines": [[_series(line.get_xdata(), False), _series(line.get_ydata(), measured)] for line in axes.lines],
+        "bars": _series([bar.get_height() for bars in axes.containers for bar in bars], measured),
+        "images": [_series(np.ma.filled(image.get_array(), math.nan), measured) for image in axes.images],
+    }
+
+
+def _series(values: ArrayLike, measured: bool) -> dict:
+    values = np.asarray(values, dtype=float)
+    flat = values.ravel()
+    finite = bool(np.isfinite(flat).all())
+    if not measured:
+        return {"shape": list(values.shape), "values": [None if math.isnan(v) else float(f"{v:.5g}") for v in flat]}
+    return {"shape": list(values.shape), "finite": finite, "trend": _trend(flat) if values.ndim == 1 and finite else ""}
+
+
+def _trend(values: np.ndarray) -> str:
+    """Whether a series goes down or up over most of its range; where it does neither, nothing is said."""
+    span = np.ptp(values) if len(values) else 0
+    change = (values[-1] - values[0]) / span if span else 0
+    return "falls" if change < -CLEAR_TREND else "rises" if change > CLEAR_TREND else ""
 
 
 def substring(
@@ -159,6 +204,25 @@ def lines(
     _finish(axes, title, x_label, y_label)
     if len(series) > 1:
         axes.legend(frameon=False)
+    return figure
+
+
+def comparison(expected: Sequence[Sequence[float]], got: Sequence[Sequence[float]]) -> Figure:
+    """Two tables side by side on one colour scale, and how far apart they are, white where they agree."""
+    expected, got = np.asarray(expected, dtype=float), np.asarray(got, dtype=float)
+    apart = np.abs(expected - got)
+    rows, columns = expected.shape
+    figure = Figure(figsize=(3 * max(2.2, 0.28 * columns), max(1.8, 0.28 * rows + 0.9)), layout="constrained")
+    finite = np.concatenate([expected[np.isfinite(expected)], got[np.isfinite(got)]])
+    scale = {"vmin": finite.min(initial=0), "vmax": finite.max(initial=1), "cmap": "cividis"}
+    tables = {"expected": (expected, scale), "yours": (got, scale), "apart by": (apart, {"vmin": 0, "cmap": "Reds"})}
+    for axes, (title, (table, style)) in zip(figure.subplots(1, 3), tables.items(), strict=True):
+        figure.colorbar(axes.imshow(table, aspect="auto", **style), ax=axes)
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_xlabel("column")
+        axes.set_ylabel("row")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

@@ -16,6 +16,7 @@ from .errors import InputError
 
 VOCABULARY_SIZE = 10  # the ten decimal digits, in the source and in the target
 START_TOKEN = 0  # what the decoder reads before it has written anything
+END_TOKEN = 0  # the first 0 of a target says that the substring is over
 SHORTEST_SUBSTRING = 2
 LARGEST_START = 5
 N_DIGIT_VALUES = 9  # 1 to 9: a zero among the digits could not be told from padding

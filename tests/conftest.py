@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from course_utils import ORIGINAL, TUNED, Decoder, Encoder, InputError, Recipe, Seq2Seq, SubstringTask
+from course_utils import FASTEST, ORIGINAL, TUNED, Decoder, Encoder, InputError, Recipe, Seq2Seq, SubstringTask
 
 TINY = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_per_epoch": 3, "epochs": 3, "length": 6}
 TINY_TUNED = dataclasses.replace(TUNED, name="tiny tuned", **TINY)
+TINY_FASTEST = dataclasses.replace(FASTEST, name="tiny fastest", **TINY)
 TINY_ORIGINAL = dataclasses.replace(ORIGINAL, name="tiny original", **TINY)
 
 
@@ -39,9 +40,9 @@ def recipe() -> Recipe:
     return TINY_TUNED
 
 
-@pytest.fixture(params=[TINY_ORIGINAL, TINY_TUNED], ids=lambda recipe: recipe.name)
+@pytest.fixture(params=[TINY_ORIGINAL, TINY_TUNED, TINY_FASTEST], ids=lambda recipe: recipe.name)
 def each_recipe(request: pytest.FixtureRequest) -> Recipe:
-    """Both kinds of training: with dropout, coins and a constant rate, and without any of them."""
+    """All kinds of training: with dropout, coins and a constant rate; without them; and on weighted pairs."""
     return request.param
 
 

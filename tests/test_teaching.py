@@ -1,13 +1,38 @@
 """Checks: references and other right answers pass, each mistake is recognised as itself, accidents end well."""
 
 import contextlib
+import json
+import random
+import signal
 import sys
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from fractions import Fraction
+from itertools import combinations
+from types import SimpleNamespace
 
+import nbformat
+import numpy as np
+import outcomes
 import pytest
 import torch
+from nbclient import NotebookClient
+from right_answers import RIGHT_ANSWERS
 
-from course_utils.teaching import EXERCISES, check, claim, engine, progress, quiz
+from course_utils.teaching import (
+    EXERCISES,
+    check,
+    claim,
+    claims,
+    comparison,
+    engine,
+    explain_missing_names,
+    progress,
+    quiz,
+    trials,
+)
 from course_utils.teaching.engine import Exercise, Mistake
 from course_utils.teaching.quizzes import QUIZZES
 
@@ -28,10 +53,40 @@ def test_the_reference_passes(exercise):
 
 @pytest.mark.parametrize(("exercise", "mistake"), ALL_MISTAKES)
 def test_each_mistake_is_recognised_as_itself(exercise, mistake):
-    result = check(exercise.id, mistake.answer)
+    # The code that a "find the bug" exercise gives would count as not attempted: here somebody wrote it anew.
+    answer = (lambda *given: mistake.answer(*given)) if mistake.answer is exercise.given else mistake.answer
+    result = check(exercise.id, answer)
     assert not result.passed
     assert result.diagnosis == mistake.id
     assert mistake.message in result.message
+
+
+def what_comes_of(exercise, answer):
+    """What an answer does on the probes, up to the first on which it fails."""
+    found = []
+    for probe in exercise.probes():
+        found.append(trials.carry_out(exercise.run, answer, probe))
+        if found[-1].failure:
+            break
+    return found
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
+def test_no_two_mistakes_of_an_exercise_are_alike(exercise):
+    done = {mistake.id: what_comes_of(exercise, mistake.answer) for mistake in exercise.mistakes}
+    for (one, first), (other, second) in combinations(done.items(), 2):
+        pairs = zip(first, second, strict=False)
+        assert len(first) != len(second) or any(engine._difference(*pair) for pair in pairs), (one, other)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
+def test_every_answer_still_gives_what_it_gave(exercise):
+    stored = json.loads(outcomes.STORED.read_text(encoding="utf-8"))[exercise.id]
+    came = outcomes.outcomes(exercise)
+    assert list(came) == list(stored)
+    for answer in came:
+        same = outcomes.same(stored[answer], came[answer])
+        assert same, f"{answer} differs; if that is wanted, `.venv/bin/python tests/outcomes.py` stores it"
 
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
@@ -41,154 +96,39 @@ def test_an_exercise_has_several_mistakes_with_messages_of_their_own(exercise):
     assert len({mistake.message for mistake in exercise.mistakes}) == len(exercise.mistakes)
 
 
-def test_every_notebook_has_at_least_four_exercises():
+def test_there_are_enough_exercises_of_each_kind():
     for notebook in "1234":
         assert sum(name.startswith(f"{notebook}.") for name in EXERCISES) >= 4
+    assert len(EXERCISES) >= 20
+    assert sum(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 80
+    assert sum(exercise.given is not None for exercise in EXERCISES.values()) >= 5
 
 
-# Right answers that look nothing like the references.
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
+def test_a_verdict_comes_within_two_seconds(exercise):
+    check(exercise.id, exercise.reference)  # the first use of an optimizer imports for seconds
+    for answer in (exercise.reference, exercise.mistakes[-1].answer, lambda *_: "nothing that was ever thought of"):
+        began = time.perf_counter()
+        check(exercise.id, answer)
+        assert time.perf_counter() - began < 2
 
 
-def solve_with_a_loop(source):
-    target = []
-    for place in range(8):
-        target.append(source[2 + source[0] + place] if place < source[1] else 0)
-    return target
+ALL_RIGHT_ANSWERS = [
+    pytest.param(name, answer, id=f"{name}-{getattr(answer, '__name__', type(answer).__name__)}-{number}")
+    for name, answers in RIGHT_ANSWERS.items()
+    for number, answer in enumerate(answers)
+]
 
 
-def count_by_listing_pairs(length):
-    n = length - 2
-    pairs = {(s, m) for s in range(6) for m in range(2, n + 1) if s + m <= n}
-    return len(pairs) * 9**n
-
-
-def exact_match_in_a_loop(output, target):
-    return sum(a.tolist() == b.tolist() for a, b in zip(output, target, strict=True)) / len(output)
-
-
-def embed_with_one_hot(tokens, table):
-    return torch.einsum("bsv,ve->bse", torch.nn.functional.one_hot(tokens, len(table)).to(table.dtype), table)
-
-
-def gru_cell_in_float64(x, h, w_ih, w_hh, b_ih, b_hh):
-    size = h.shape[1]
-    x, h, w_ih, w_hh, b_ih, b_hh = (tensor.double() for tensor in (x, h, w_ih, w_hh, b_ih, b_hh))
-    a, b = torch.einsum("be,ge->bg", x, w_ih) + b_ih, torch.einsum("bh,gh->bg", h, w_hh) + b_hh
-    r, z = (a + b)[:, : 2 * size].sigmoid().split(size, dim=1)
-    return torch.lerp((a[:, 2 * size :] + r * b[:, 2 * size :]).tanh(), h, z)
-
-
-def final_states_in_a_loop(outputs, lengths):
-    return torch.stack([row[int(length) - 1] for row, length in zip(outputs, lengths, strict=True)])
-
-
-def bridge_with_einsum(hidden, weight, bias, n_layers):
-    layers, _, size = hidden.shape
-    shaped = weight.view(n_layers, -1, layers, size)
-    return torch.einsum("lbh,mklh->mbk", hidden, shaped) + bias.view(n_layers, 1, -1)
-
-
-def shift_by_filling(target):
-    inputs = torch.zeros_like(target)
-    inputs[:, 1:] = target[:, :-1]
-    return inputs
-
-
-def cross_entropy_in_a_loop(logits, target):
-    total = 0.0
-    for row, wanted in zip(logits.flatten(0, 1), target.flatten(), strict=True):
-        total += torch.logsumexp(row, 0) - row[wanted]
-    return total / target.numel()
-
-
-def greedy_into_a_tensor(model, source, max_length):
-    tokens = torch.zeros(len(source), max_length + 1, dtype=torch.long)
-    hidden = model.encoder(source)
-    for step in range(max_length):
-        logits, hidden = model.decoder(tokens[:, step : step + 1], hidden)
-        tokens[:, step + 1] = logits[:, 0].softmax(-1).max(-1).indices
-    return tokens[:, 1:]
-
-
-def coins_by_multiplying(model, source, target, coins):
-    hidden, token, logits = model.encoder(source), torch.zeros_like(target[:, :1]), []
-    for step, coin in enumerate(coins.long()):
-        step_logits, hidden = model.decoder(token, hidden)
-        logits.append(step_logits[:, 0])
-        token = coin * target[:, [step]] + (1 - coin) * step_logits.argmax(-1)
-    return torch.stack(logits, dim=1)
-
-
-def after_first_error_in_a_loop(output, target):
-    right = total = 0
-    for a, b in zip(output.tolist(), target.tolist(), strict=True):
-        places = [place for place in range(len(a)) if a[place] != b[place]]
-        if places:
-            right += sum(x == y for x, y in zip(a[places[0] + 1 :], b[places[0] + 1 :], strict=True))
-            total += len(a) - places[0] - 1
-    return right / total
-
-
-def step_that_clears_afterwards(model, optimizer, source, target):
-    model.train()
-    loss = torch.nn.functional.cross_entropy(model(source, target, 1.0).transpose(1, 2), target)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=False)
-    return loss.item()
-
-
-@torch.no_grad()
-def accuracy_by_counting(model, source, target, batch_size):
-    was_training, right = model.training, 0
-    model.eval()
-    for start in range(0, len(source), batch_size):
-        batch, wanted = source[start : start + batch_size], target[start : start + batch_size]
-        right += (model(batch, wanted, teacher_forcing_ratio=0.0).argmax(-1) == wanted).sum().item()
-    model.train(was_training)
-    return right / target.numel()
-
-
-OTHER_RIGHT_ANSWERS = {
-    "1.1": [solve_with_a_loop, lambda source: torch.tensor(solve_with_a_loop(source))],
-    "1.2": [count_by_listing_pairs, lambda length: float(count_by_listing_pairs(length))],
-    "1.3": [lambda start, length: torch.tensor(1 / (6 * (7 - start)))],
-    "1.4": [exact_match_in_a_loop, lambda output, target: ((output != target).sum(1) == 0).float().mean()],
-    "1.5": [lambda: 17 / 32],
-    "2.1": [embed_with_one_hot, torch.nn.functional.embedding],
-    "2.2": [gru_cell_in_float64],
-    "2.3": [lambda e, h, n: 3 * h * (e + h + 2) + (n - 1) * 6 * h * (h + 1)],
-    "2.4": [final_states_in_a_loop],
-    "2.5": [bridge_with_einsum],
-    "3.1": [shift_by_filling, lambda target: torch.nn.functional.pad(target, (1, -1))],
-    "3.2": [cross_entropy_in_a_loop, lambda logits, target: cross_entropy_in_a_loop(logits.double(), target)],
-    "3.3": [greedy_into_a_tensor],
-    "3.4": [coins_by_multiplying],
-    "3.5": [after_first_error_in_a_loop],
-    "4.1": [step_that_clears_afterwards],
-    "4.2": [accuracy_by_counting],
-    "4.3": [lambda losses, tokens: (torch.tensor(losses) @ torch.tensor(tokens).float() / sum(tokens)).exp()],
-    "4.4": [
-        lambda checkpoint, model, optimizer, generator: [
-            generator.set_state(checkpoint["generator"]),
-            optimizer.load_state_dict(checkpoint["optimizer"]),
-            model.load_state_dict(checkpoint["model"]),
-        ]
-    ],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "answer"), [(name, answer) for name, answers in OTHER_RIGHT_ANSWERS.items() for answer in answers]
-)
-def test_other_right_answers_pass(name, answer):
+@pytest.mark.parametrize(("name", "answer"), ALL_RIGHT_ANSWERS)
+def test_right_answers_of_other_kinds_pass(name, answer):
     result = check(name, answer)
     assert result.passed, result.message
 
 
-def test_every_exercise_has_another_right_answer():
-    assert set(OTHER_RIGHT_ANSWERS) == set(EXERCISES)
+def test_every_exercise_has_at_least_five_other_right_answers():
+    assert set(RIGHT_ANSWERS) == set(EXERCISES)
+    assert all(len(answers) >= 5 for answers in RIGHT_ANSWERS.values())
 
 
 # Accidents: whatever an answer does, the reader gets a sentence and the notebook goes on.
@@ -217,42 +157,131 @@ def test_an_answer_that_does_nothing_on_purpose_is_attempted():
     ("answer", "words"),
     [
         (lambda source: source.nonsense, "AttributeError"),
-        (lambda source: exit(), "SystemExit"),
-        (lambda source: print("loud"), "Is a `return` missing?"),
+        (lambda source: sys.exit(), "tries to end the program"),
+        (lambda source: print("loud"), "Is a `return` missing?\nit printed   loud"),
+        (lambda source: np.array([None] * 8), "It gives back a ndarray"),
+        (lambda source: 10**40, "It gives back one number; expected 8 numbers in a row"),
         (lambda source: "2 5 8", "It gives back a str"),
-        (lambda source: [1, 2, 3], "It gives back 3 numbers in a row; expected 8 numbers in a row"),
+        (
+            lambda source: [1, 2, 3],
+            "3 numbers in a row; expected 8 numbers in a row.\nyours     [1, 2, 3]\nexpected  [",
+        ),
         ([2, 5, 8], "check needs the function itself"),
     ],
-    ids=["raises", "exits", "prints only", "text", "wrong shape", "not a function"],
+    ids=["raises", "exits", "prints only", "objects", "huge", "text", "wrong shape", "not a function"],
 )
 def test_accidents_are_explained(answer, words, capsys):
     result = check("1.1", answer)
     assert not result.passed
     assert result.attempted
     assert words in result.message
-    assert "loud" not in capsys.readouterr().out
+    assert capsys.readouterr().out == result.message + "\n"  # what it printed comes once, inside the message
+
+
+def test_an_error_is_shown_with_the_line_it_happened_in():
+    def fails(source):
+        return source[99]
+
+    assert "IndexError" in check("1.1", fails).message
+    assert "in the line  return source[99]" in check("1.1", fails).message
+
+
+def test_a_long_print_is_cut():
+    message = check("1.1", lambda source: print(*range(30), sep="\n")).message
+    assert "it printed   4\nit printed   …" in message
+    assert "it printed   5" not in message
+
+
+def test_an_answer_that_remembers_is_told_so():
+    def returns_the_same_list_each_time(source, shared=[0] * 8):
+        shared[:] = EXERCISES["1.1"].reference(source)
+        return shared
+
+    assert check("1.1", returns_the_same_list_each_time).message.endswith("What does it remember?")
+
+
+def test_an_answer_cannot_change_the_settings_around_it():
+    def meddles(source):
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        random.seed(1)
+        np.random.seed(1)
+        warnings.warn("loud", stacklevel=1)
+        return EXERCISES["1.1"].reference(source)
+
+    random.seed(3)
+    np.random.seed(3)
+    expected = random.random(), np.random.rand()
+    random.seed(3)
+    np.random.seed(3)
+    assert check("1.1", meddles).passed
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+    assert (random.random(), np.random.rand()) == expected
+
+
+def test_in_a_kernel_exit_is_survived_and_a_picture_drawn():
+    cells = [
+        "from course_utils import check, progress\nimport torch",
+        'check("1.1", lambda source: exit())',
+        'check("1.1", lambda source: quit())',
+        'check("3.2", lambda target: target.roll(1, 1))',
+        "progress(1)",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    for cell in notebook.cells[1:3]:
+        assert "tries to end the program" in cell.outputs[0].text
+    assert "image/png" in notebook.cells[3].outputs[1].data
+    assert notebook.cells[4].outputs[0].text.startswith("1.1  not yet")
 
 
 def test_an_answer_that_changes_its_input_is_told_so():
     def clears(source):
-        target = solve_with_a_loop(source)
+        target = EXERCISES["1.1"].reference(source)
         source.clear()
         return target
 
     assert "changes its inputs" in check("1.1", clears).message
 
 
-def test_an_answer_that_never_ends_is_interrupted(monkeypatch):
-    def forever(source):
-        while True:
-            with contextlib.suppress(Exception):  # even an answer that catches everything
-                time.sleep(0.01)
+def catches_exceptions_for_ever(source):
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(0.01)
 
-    monkeypatch.setattr(engine, "SECONDS_ALLOWED", 0.3)
+
+def catches_everything_for_ever(source):
+    while True:
+        try:  # noqa: SIM105
+            time.sleep(0.01)
+        except:  # noqa: E722 (what a reader may write)
+            pass
+
+
+def counts_for_ever(source):
+    number = 0
+    while True:
+        number += 1
+
+
+@pytest.mark.parametrize("forever", [catches_exceptions_for_ever, catches_everything_for_ever, counts_for_ever])
+def test_an_answer_that_never_ends_is_interrupted(monkeypatch, forever):
+    monkeypatch.setattr(trials, "SECONDS_ALLOWED", 0.3)
     began = time.perf_counter()
     result = check("1.1", forever)
-    assert "still running" in result.message
+    assert "it was stopped after" in result.message
     assert time.perf_counter() - began < 5
+
+
+def test_an_answer_is_judged_in_a_thread_too():
+    with ThreadPoolExecutor(1) as pool:  # where no alarm can be set
+        assert pool.submit(check, "1.2", EXERCISES["1.2"].reference).result().passed
+
+
+def test_an_alarm_after_the_answer_stops_nothing():
+    with trials._time_limit():
+        signal.raise_signal(signal.SIGALRM)
 
 
 def test_an_unknown_mistake_gets_the_smallest_case(capsys):
@@ -262,6 +291,34 @@ def test_an_unknown_mistake_gets_the_smallest_case(capsys):
     assert "yours     [9, 9, 9, 9, 9, 9, 9, 9]" in shown
     assert "expected  [1, 7, 0, 0, 0, 0, 0, 0]" in shown
     assert "first difference at [0]: 9, expected 1" in shown
+
+
+def test_an_answer_without_inputs_is_not_told_the_value(capsys):
+    result = check("1.7", lambda: 0.53)
+    assert result.message == "1.7 not yet: this is not the value, which is wanted exactly.\nyours     0.53"
+    assert "expected" not in result.message
+
+
+def test_a_large_table_is_shown_by_the_row_that_differs():
+    expected = torch.arange(120.0).view(10, 12) / 7
+    got = expected.clone()
+    got[3, 2] += 1
+    message = comparison.difference(expected, got)
+    assert "yours     [5.1429, 5.2857, 6.4286, " in message
+    assert "(row [3] of (10, 12))" in message
+    assert "(1 of 120 differ, the largest by 1)" in message
+
+
+def test_tables_that_differ_are_handed_to_the_picture():
+    expected = torch.zeros(2, 3, 4)
+    got = expected.clone()
+    got[1, 2, 3] = 1
+    assert check("3.2", lambda target: target.roll(1, 1)).compared[0].shape == (2, 4)
+    assert torch.equal(comparison.tables(expected, got)[1], got[1])
+    assert torch.equal(comparison.tables((1, {"a": expected}), (1, {"a": got}))[1], got[1])
+    assert comparison.tables(torch.zeros(3), torch.ones(3)) is None
+    assert comparison.tables(torch.zeros(3, 50), torch.ones(3, 50)) is None
+    assert comparison.tables(expected, expected) is None
 
 
 def test_a_check_leaves_the_readers_random_numbers_alone():
@@ -288,29 +345,65 @@ def test_two_exercises_cannot_share_an_id():
         (torch.zeros(2, 3), torch.zeros(3, 2), "a tensor of shape (3, 2); expected a tensor of shape (2, 3)"),
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.5]), "first difference at [1]: 2.5, expected 2"),
         ((torch.zeros(2), torch.ones(3)), (torch.zeros(2), torch.zeros(3)), "Part 2"),
-        ((torch.zeros(2), torch.ones(3)), (torch.zeros(2),), "1 things; expected 2"),
+        ((torch.zeros(2), torch.ones(3)), (torch.zeros(2),), "one thing in a list; expected 2 things"),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "b:\nyours     3\nexpected  2"),
+        ({"a": 1, "b": 2}, {"a": 1}, "b:\nmissing"),
+        ({"a": 1}, {"a": 1, "c": 1}, "does not belong there"),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.complex64), "complex"),
+        (9**11, 9.0**11 + 1, "expected  31381059609"),
+        (0.53125, 0.5312, "yours     0.5312\nexpected  0.53125"),
         ("yes", "no", "expected  'yes'"),
         (3, "three", "It gives back a str; expected one number"),
         (torch.tensor([1, 2]), torch.tensor([1.0, 2.0]), "tokens are whole numbers"),
     ],
 )
 def test_a_difference_says_what_differs_first(expected, got, words):
-    assert words in engine.difference(expected, got)
+    assert words in comparison.difference(expected, got)
 
 
-@pytest.mark.parametrize("got", [[1, 2], (1, 2.0), torch.tensor([1, 2]), torch.tensor([1.0, 2.0 + 1e-6])])
+@pytest.mark.parametrize(
+    "got",
+    [
+        [1, 2],
+        (1, 2.0),
+        torch.tensor([1, 2]),
+        torch.tensor([1.0, 2.0 + 1e-6]),
+        np.array([2, 1])[::-1],
+        [torch.tensor(1), torch.tensor(2.0)],
+        torch.tensor([1, 2]).to_sparse(),
+    ],
+    ids=["list", "tuple", "whole numbers", "rounded", "numpy from behind", "tensors in a list", "sparse"],
+)
 def test_lists_tensors_and_rounding_make_no_difference(got):
-    assert engine.difference(torch.tensor([1.0, 2.0]), got) is None
+    assert comparison.difference(torch.tensor([1.0, 2.0]), got) is None
+
+
+def test_a_number_too_large_for_a_float_is_wrong_and_no_accident():
+    assert "inf" in comparison.difference(torch.tensor(3), comparison.normal(10**400))
+
+
+@pytest.mark.parametrize("got", [1 / 3, Fraction(1, 3), Decimal(1) / 3, torch.tensor([[1 / 3]]), np.float64(1 / 3)])
+def test_a_number_may_come_in_many_forms(got):
+    assert comparison.difference(1 / 3, got) is None
+
+
+def test_rows_may_come_one_by_one():
+    table = torch.rand(3, 2)
+    for rows in (list(table), tuple(table), [row.numpy() for row in table], [[*row] for row in table]):
+        assert comparison.difference(table, rows) is None
+        assert comparison.difference(rows, table) is None
 
 
 def test_progress_tells_what_passed(capsys, monkeypatch):
     monkeypatch.setattr(engine, "_results", {})
-    check("4.3", EXERCISES["4.3"].reference)
-    check("4.4", EXERCISES["4.4"].mistakes[0].answer)
+    check("4.5", EXERCISES["4.5"].reference)
+    check("4.6", EXERCISES["4.6"].mistakes[0].answer)
     capsys.readouterr()
     progress(4)
-    states = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
-    assert states == ["not", "not", "passed", "not"]
+    *lines, total = capsys.readouterr().out.splitlines()
+    states = [line[5:14].strip() for line in lines]
+    assert states == ["not tried", "not tried", "not tried", "not tried", "passed", "not yet"]
+    assert total == "1 of 6 passed"
 
 
 def test_a_claim_prints_one_fixed_line_or_raises(capsys):
@@ -318,6 +411,23 @@ def test_a_claim_prints_one_fixed_line_or_raises(capsys):
     assert capsys.readouterr().out == "✓ two and two are four\n"
     with pytest.raises(AssertionError, match="two and two are five"):
         claim("two and two are five", False)
+
+
+def test_a_missing_name_is_explained_below_its_error(monkeypatch, capsys):
+    shell = SimpleNamespace(shown=[])
+    shell.showtraceback = lambda error, tb_offset: shell.shown.append(error)
+    shell.set_custom_exc = lambda kinds, explain: setattr(shell, "explain", {kinds: explain})
+    monkeypatch.setattr(claims, "get_ipython", lambda: shell)
+    explain_missing_names()
+    error = NameError("name 'task' is not defined", name="task")
+    shell.explain[NameError,](shell, NameError, error, None)
+    assert shell.shown == [(NameError, error, None)]
+    said = "`task` does not exist yet. An earlier cell makes it: run the cells above first.\n"
+    assert capsys.readouterr().out == said
+
+
+def test_outside_a_notebook_a_missing_name_stays_pythons_matter():
+    explain_missing_names()
 
 
 @pytest.mark.parametrize("notebook", QUIZZES)
@@ -337,7 +447,9 @@ def test_the_right_option_is_not_always_in_the_same_place():
 def test_a_quiz_button_answers_with_its_reason(monkeypatch):
     shown = {}
     module = sys.modules["course_utils.teaching.quiz"]  # the name itself now stands for the function
-    monkeypatch.setattr(module, "show_widget", lambda box, text, html: shown.update(box=box, text=text, html=html))
+    monkeypatch.setattr(
+        module, "show_widget", lambda box, text, beside: shown.update(box=box, html=beside["text/html"])
+    )
     quiz(1)
     question = QUIZZES[1][0]
     *_, reason = first = shown["box"].children[0].children
@@ -346,6 +458,15 @@ def test_a_quiz_button_answers_with_its_reason(monkeypatch):
         assert option.reason.split("'")[0] in reason.value
         assert ("Right." in reason.value) == option.right
     assert shown["html"].count("<details>") == sum(len(question.options) for question in QUIZZES[1])
+
+
+def test_nothing_passes_where_the_reference_fails(monkeypatch):
+    monkeypatch.setattr(engine, "EXERCISES", {})
+    broken = Exercise("0.2", "Broken", 1, 1, ("", ""), lambda x: x.nonsense, lambda: [(2,)], ())
+    engine.register(broken)
+    result = engine.check("0.2", lambda x: x.nonsense)
+    assert not result.passed
+    assert "cannot be judged here" in result.message
 
 
 def test_the_engine_judges_a_new_exercise(monkeypatch):
@@ -358,6 +479,7 @@ def test_the_engine_judges_a_new_exercise(monkeypatch):
             difficulty=1,
             reference=lambda x: 2 * x,
             probes=lambda: [(2,), (3,)],
+            hints=("Twice.", "Add it to itself."),
             mistakes=(Mistake("squares", lambda x: x * x, "That is the square."),),
         )
     )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from itertools import combinations
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ..evaluation import exact_match, token_accuracy
 from ..task import LARGEST_START, SHORTEST_SUBSTRING, SubstringTask, generate_example
 from .engine import Exercise, Mistake, register
+from .trials import WrongAnswer
 
 TASK = SubstringTask()
 
@@ -18,7 +23,7 @@ def solve(source: list[int]) -> list[int]:
     return TASK.solve(source).tolist()
 
 
-def _solve_as(substring, pad) -> object:
+def _solve_as(substring: Callable, pad: Callable) -> Callable:
     """A wrong `solve`, put together from how it cuts and how it pads."""
 
     def answer(source: list[int]) -> list[int]:
@@ -43,6 +48,11 @@ register(
         title="The target of a source",
         minutes=5,
         difficulty=1,
+        hints=(
+            "Give the parts names first: `start`, `length`, and a list `digits` of what follows them.",
+            "A slice goes from its first place to the place *after* its last: `digits[first : first + "
+            "how_many]`. How many zeros are missing after it?",
+        ),
         reference=solve,
         probes=_sources,
         mistakes=(
@@ -55,6 +65,11 @@ register(
                 "counts-the-header",
                 _solve_as(lambda source, digits, start, length: source[start : start + length], _pad_behind),
                 "start counts from x0, the first digit. You count from the very front, where start and length stand.",
+            ),
+            Mistake(
+                "start-and-length-exchanged",
+                _solve_as(lambda source, digits, start, length: digits[length : length + start], _pad_behind),
+                "The source begins with start, then length. You read them the other way round.",
             ),
             Mistake(
                 "counts-from-one",
@@ -97,13 +112,13 @@ register(
 )
 
 
-def count_inputs(length: int) -> int:
-    return SubstringTask(length).size
+def count_inputs(n: int) -> int:
+    return SubstringTask(n).size
 
 
-def _count_as(pairs, digits) -> object:
-    def answer(length: int) -> int:
-        task = SubstringTask(length)
+def _count_as(pairs: Callable, digits: Callable) -> Callable:
+    def answer(n: int) -> int:
+        task = SubstringTask(n)
         return pairs(task) * digits(task)
 
     return answer
@@ -115,8 +130,13 @@ register(
         title="The size of the input space",
         minutes=10,
         difficulty=2,
+        hints=(
+            "Count the (start, length) pairs and the digit strings, each by itself. Every pair goes with every string.",
+            "Call the number of digits `d`, which is `n - 2`. With a given start, the lengths go from 2 to `d "
+            "- start`: that makes `d - start - 1` of them. Add this up over the starts 0 to `min(5, d - 2)`.",
+        ),
         reference=count_inputs,
-        probes=lambda: [(length,) for length in range(4, 12)],
+        probes=lambda: [(n,) for n in range(4, 12)],
         mistakes=(
             Mistake(
                 "ten-digit-values",
@@ -144,29 +164,125 @@ register(
             ),
             Mistake(
                 "lengths-from-one",
-                lambda length: sum(length - 2 - s for s in range(min(5, length - 4) + 1)) * 9 ** (length - 2),
+                lambda n: sum(n - 2 - s for s in range(min(5, n - 4) + 1)) * 9 ** (n - 2),
                 "You count one length too many for each start: the shortest substring has 2 digits.",
             ),
             Mistake(
                 "last-start-missing",
-                lambda length: sum(length - 3 - s for s in range(min(5, length - 4))) * 9 ** (length - 2),
+                lambda n: sum(n - 3 - s for s in range(min(5, n - 4))) * 9 ** (n - 2),
                 "Your starts end one too early: the last one counts, too.",
             ),
             Mistake(
                 "start-not-limited",
-                lambda length: sum(length - 2 - s - 1 for s in range(length - 3)) * 9 ** (length - 2),
+                lambda n: sum(n - 2 - s - 1 for s in range(n - 3)) * 9 ** (n - 2),
                 f"Right for short sources. For longer ones, start never goes beyond {LARGEST_START}.",
             ),
         ),
     )
 )
 
+
+def solve_batch(source: Tensor) -> Tensor:
+    return SubstringTask(source.shape[1]).solve(source)
+
+
+def _one_too_many(source):
+    start, length, digits = source[:, :1], source[:, 1:2], source[:, 2:]
+    places = torch.arange(digits.shape[1])
+    moved = digits.gather(1, (start + places).clamp(max=digits.shape[1] - 1))
+    return torch.where(places <= length, moved, 0)
+
+
+def _solve_batch_as(moved: Callable, kept: Callable) -> Callable:
+    """A wrong `solve_batch`, put together from where it takes the digits and which of them it keeps."""
+
+    def answer(source: Tensor) -> Tensor:
+        start, length, digits = source[:, :1], source[:, 1:2], source[:, 2:]
+        places = torch.arange(digits.shape[1])
+        return torch.where(kept(places, start, length), moved(source, digits, start, places), 0)
+
+    return answer
+
+
+def _moved(source: Tensor, digits: Tensor, start: Tensor, places: Tensor) -> Tensor:
+    return digits.gather(1, (start + places).clamp(max=digits.shape[1] - 1))
+
+
+def _batches() -> list[tuple[Tensor]]:
+    generator = torch.Generator().manual_seed(3)
+    return [
+        (SubstringTask(length).sample(n, generator)[0],)
+        for n, length in ((2, 6), (5, 10), (40, 10), (33, 8), (1, 11), (6, 4))
+    ]
+
+
 register(
     Exercise(
         id="1.3",
+        title="Find the bug: the targets of a batch",
+        minutes=10,
+        difficulty=2,
+        hints=(
+            "Take one row with a short substring, for example start 1 and length 2. How many digits come back?",
+            "The places of the target are numbered 0, 1, 2, … With length 2, which of them hold digits?",
+        ),
+        reference=solve_batch,
+        probes=_batches,
+        given=_one_too_many,
+        mistakes=(
+            Mistake(
+                "one-too-many",
+                _one_too_many,
+                "The bug is still there: compare how many digits come back with what length says.",
+            ),
+            Mistake(
+                "one-too-few",
+                _solve_batch_as(_moved, lambda places, start, length: places < length - 1),
+                "Now one digit is missing at the end of every substring.",
+            ),
+            Mistake(
+                "not-moved-to-the-front",
+                _solve_batch_as(
+                    lambda source, digits, start, places: digits.expand(-1, -1),
+                    lambda places, start, length: (places >= start) & (places < start + length),
+                ),
+                "The right digits are kept, but each stays at its own place. The substring begins at the front.",
+            ),
+            Mistake(
+                "nothing-cut-off",
+                _solve_batch_as(_moved, lambda places, start, length: places < 99),
+                "The digits move to the front, but nothing is cut off behind them. Where do the zeros come from?",
+            ),
+            Mistake(
+                "start-used-twice",
+                _solve_batch_as(_moved, lambda places, start, length: places < start + length),
+                "The digits have moved to the front already, so start plays no part in where the substring ends.",
+            ),
+            Mistake(
+                "one-start-for-all",
+                _solve_batch_as(
+                    lambda source, digits, start, places: _moved(source, digits, start[:1].expand_as(start), places),
+                    lambda places, start, length: places < length,
+                ),
+                "Every row is moved by the first row's start. Each row has a start of its own.",
+            ),
+        ),
+    )
+)
+
+
+register(
+    Exercise(
+        id="1.4",
         title="The chance of a (start, length)",
         minutes=5,
         difficulty=1,
+        hints=(
+            "Two draws, one after the other: multiply the chance of the start by the chance of the length "
+            "given that start.",
+            "There are 6 starts. With start 5, three digits are left, so the length is 2 or 3. With start 0 it"
+            " is one of 2, 3, …, 8.",
+        ),
         reference=TASK.pair_probability,
         probes=lambda: list(TASK.pairs),
         mistakes=(
@@ -195,24 +311,250 @@ register(
 )
 
 
+SIGMAS = 6  # a right sampler strays further than this once in half a billion times
+
+
+def _rare(count: int, n: int, chance: float) -> bool:
+    """Whether a count out of n is further from its expectation than chance allows."""
+    return abs(count - n * chance) > SIGMAS * (n * chance * (1 - chance)) ** 0.5
+
+
+def _sampler_properties(answer: Callable, arguments: tuple[int]) -> bool:
+    """Draws batches and asks of them what holds of every right sampler, the most basic first."""
+    (n,) = arguments
+    with patch.object(SubstringTask, "sample", _refuse):
+        generator = torch.Generator().manual_seed(11)
+        with _CountingCalls() as calls:
+            source, target = _two_tables(answer(n, generator), n)
+        second, _ = _two_tables(answer(n, generator), n)
+        again, _ = _two_tables(answer(n, torch.Generator().manual_seed(11)), n)
+        other, _ = _two_tables(answer(n, torch.Generator().manual_seed(12)), n)
+    if not torch.equal(source, again):
+        raise WrongAnswer("The same seed twice, and the batches differ: some numbers do not come from `generator`.")
+    if torch.equal(source, other):
+        raise WrongAnswer("Another seed, and the batch is the same: the numbers do not come from `generator`.")
+    if torch.equal(source, second):
+        raise WrongAnswer("A second batch from the same generator brings the examples of the first again.")
+    if calls.number > max(n, 1000):
+        raise WrongAnswer("You go through the examples one by one. Draw all the starts at once, then all the lengths.")
+    if n < 1000:
+        return True  # too few for what follows, which is about shares
+    start, length, digits = source[:, 0], source[:, 1], source[:, 2:]
+    _check_pairs(start, length, n)
+    _check_digits(digits, n)
+    _check_independence(start, length, digits, n)
+    wrong = (target != TASK.solve(source)).any(dim=1).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise WrongAnswer(
+            f"A target does not fit its source:\nsource  {source[row].tolist()}\ntarget  {target[row].tolist()}"
+        )
+    return True
+
+
+class _CountingCalls(TorchFunctionMode):
+    """Counts how often PyTorch is called: tensors over the batch need a few calls, a loop thousands."""
+
+    number = 0
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        self.number += 1
+        return function(*arguments, **(options or {}))
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise WrongAnswer("`task.sample` is what you are to write here.")
+
+
+def _two_tables(outcome: object, n: int) -> tuple[Tensor, Tensor]:
+    if not isinstance(outcome, (tuple, list)) or len(outcome) != 2:
+        raise WrongAnswer("It should give back two things: the sources and the targets.")
+    for name, table, width in zip(("source", "target"), outcome, (TASK.length, TASK.n_digits), strict=True):
+        if not isinstance(table, Tensor):
+            raise WrongAnswer(f"The {name} should be a tensor, not a {type(table).__name__}.")
+        if table.shape != (n, width) or table.is_floating_point():
+            raise WrongAnswer(
+                f"The {name} should hold whole numbers in a table ({n}, {width}); it is {tuple(table.shape)}, "
+                f"{table.dtype}."
+            )
+    return outcome[0].long(), outcome[1].long()
+
+
+def _check_pairs(start: Tensor, length: Tensor, n: int) -> None:
+    if start.min() < 0 or start.max() > LARGEST_START:
+        raise WrongAnswer(f"Starts go from 0 to {LARGEST_START}; yours go from {start.min()} to {start.max()}.")
+    if length.min() < SHORTEST_SUBSTRING:
+        raise WrongAnswer(f"The shortest length is {SHORTEST_SUBSTRING}; yours is {length.min()}.")
+    if (start + length).max() > TASK.n_digits:
+        raise WrongAnswer("A substring ends beyond the last digit: the start leaves less room than its length takes.")
+    for place in range(LARGEST_START + 1):
+        if not (start == place).any():
+            raise WrongAnswer(f"Start {place} never comes.")
+    for pair in TASK.pairs:
+        if not ((start == pair[0]) & (length == pair[1])).any():
+            raise WrongAnswer(f"The pair {pair} never comes.")
+    if any(_rare(int((start == place).sum()), n, 1 / (LARGEST_START + 1)) for place in range(LARGEST_START + 1)):
+        raise WrongAnswer("The starts are not equally likely.")
+    for pair in TASK.pairs:
+        count, chance = int(((start == pair[0]) & (length == pair[1])).sum()), TASK.pair_probability(*pair)
+        if _rare(count, n, chance):
+            often = "often" if count > n * chance else "rarely"
+            raise WrongAnswer(f"The starts are right, but with start {pair[0]}, length {pair[1]} comes too {often}.")
+
+
+def _check_digits(digits: Tensor, n: int) -> None:
+    if digits.min() < 1 or digits.max() > 9:
+        raise WrongAnswer(f"Digits go from 1 to 9; yours go from {digits.min()} to {digits.max()}.")
+    for digit in range(1, 10):
+        if not (digits == digit).any():
+            raise WrongAnswer(f"Digit {digit} never comes.")
+    if any(_rare(int((column == digit).sum()), n, 1 / 9) for column in digits.T for digit in range(1, 10)):
+        raise WrongAnswer("The digits 1 to 9 are not equally likely.")
+
+
+def _check_independence(start: Tensor, length: Tensor, digits: Tensor, n: int) -> None:
+    """Whether one draw says something about another: two digits, a digit and the pair, an example and the next."""
+    equal = [int((a == b).sum()) for a, b in combinations(digits.T, 2)]
+    if not any(equal):
+        raise WrongAnswer("In an example no digit ever comes twice.")
+    if any(_rare(count, n, 1 / 9) for count in equal):
+        raise WrongAnswer("One digit of an example says something about another: each is drawn by itself.")
+    for event in (start == 0, length == 2):
+        share = event.double().mean().item()
+        for column in digits.T:
+            if any(_rare(int((event & (column == digit)).sum()), n, share / 9) for digit in range(1, 10)):
+                raise WrongAnswer("A digit says something about the start or the length: each is drawn by itself.")
+    if _rare(int((start[1:] == start[:-1]).sum()), n - 1, 1 / (LARGEST_START + 1)):
+        raise WrongAnswer("The start of one example says something about the next one's.")
+    if (digits[1:] == digits[:-1]).all(dim=1).double().mean() > 0.01:  # by chance once in 43 million rows
+        raise WrongAnswer("An example often has the digits of its neighbour.")
+
+
+def _sampler_as(
+    start: Callable | None = None, length: Callable | None = None, digits: Callable | None = None
+) -> Callable:
+    """The sampler; or a wrong one, with one of its three draws replaced."""
+
+    def answer(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        def draw(low: int, high: int, shape: tuple[int, ...] = (n, 1)) -> Tensor:
+            return torch.randint(low, high, shape, generator=generator)
+
+        starts = start(draw, n) if start else draw(0, 6)
+        lengths = length(draw, starts) if length else 2 + draw(0, 840) % (7 - starts)
+        table = digits(draw, n) if digits else draw(1, 10, (n, 8))
+        places = torch.arange(8)
+        moved = table.gather(1, (starts + places).clamp(max=7))
+        return torch.cat([starts, lengths, table], dim=1), torch.where(places < lengths, moved, 0)
+
+    return answer
+
+
+def _pairs_alike(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    pairs = torch.tensor(TASK.pairs)[torch.randint(0, len(TASK.pairs), (n,), generator=generator)]
+    source = torch.cat([pairs, torch.randint(1, 10, (n, 8), generator=generator)], dim=1)
+    return source, TASK.solve(source)
+
+
+register(
+    Exercise(
+        id="1.5",
+        title="A sampler without a loop",
+        minutes=20,
+        difficulty=3,
+        hints=(
+            "`torch.randint(low, high, (n, 1), generator=generator)` leaves out `high`. Draw the starts first; the "
+            "number of possible lengths is then `7 - start`, another one in each row.",
+            "`torch.rand(n, 1, generator=generator)` lies between 0 and 1. Times the row's number of lengths, and "
+            "rounded down by `.long()`, it is equally likely to be any of 0, 1, 2, …",
+        ),
+        reference=_sampler_as(),
+        probes=lambda: [(3,), (30_000,)],
+        run=_sampler_properties,
+        mistakes=(
+            Mistake(
+                "global-generator",
+                lambda n, generator: _sampler_as()(n, None),
+                "Your numbers come from PyTorch's own generator. Hand `generator` to every draw.",
+            ),
+            Mistake(
+                "start-never-five",
+                _sampler_as(start=lambda draw, n: draw(0, 5)),
+                "The last start is missing: the upper end of randint is left out.",
+            ),
+            Mistake(
+                "length-without-start",
+                _sampler_as(length=lambda draw, starts: draw(2, 9)),
+                "You draw the length without looking at the start. What is left after start 5?",
+            ),
+            Mistake(
+                "longest-missing",
+                _sampler_as(length=lambda draw, starts: 2 + draw(0, 60) % (6 - starts).clamp(min=1)),
+                "You draw one length too few for each start: a substring may reach the last digit.",
+            ),
+            Mistake(
+                "length-cut-to-fit",
+                _sampler_as(length=lambda draw, starts: torch.minimum(draw(2, 9), 8 - starts)),
+                "Cutting too long a length down to what fits makes the longest ones too frequent.",
+            ),
+            Mistake(
+                "pairs-alike",
+                _pairs_alike,
+                "You draw one of the 27 pairs. In this task the start is drawn first, and then the length.",
+            ),
+            Mistake(
+                "one-start-for-all",
+                _sampler_as(start=lambda draw, n: draw(5, 6, (1, 1)).expand(n, 1)),
+                "One draw serves all the rows. Each example has draws of its own.",
+            ),
+            Mistake(
+                "zero-among-the-digits",
+                _sampler_as(digits=lambda draw, n: draw(0, 10, (n, 8))),
+                "A digit of yours can be 0. In this task 0 has other work to do.",
+            ),
+            Mistake(
+                "nine-missing",
+                _sampler_as(digits=lambda draw, n: draw(1, 9, (n, 8))),
+                "The largest digit is missing: the upper end of randint is left out.",
+            ),
+            Mistake(
+                "one-row-of-digits",
+                _sampler_as(digits=lambda draw, n: draw(1, 10, (1, 8)).expand(n, 8)),
+                "All examples share one row of digits. How large is the table that you draw?",
+            ),
+            Mistake(
+                "no-digit-twice",
+                _sampler_as(
+                    digits=lambda draw, n: (draw(0, 10**9, (n, 9)) + draw(0, 9, (n, 9))).argsort(dim=1)[:, :8] + 1
+                ),
+                "In an example of yours no digit comes twice. Shuffling is not drawing.",
+            ),
+        ),
+    )
+)
+
+
 def _outputs_and_targets() -> list[tuple[Tensor, Tensor]]:
+    """Of several widths; with all rows right, with none, and with rows that differ in the place of a zero only."""
     generator = torch.Generator().manual_seed(3)
-    probes = []
-    for n, wrong_share in ((5, 0.1), (13, 0.05), (200, 0.3)):
-        _, target = TASK.sample(n, generator)
-        noise = torch.randint(0, 10, target.shape, generator=generator)
-        output = torch.where(torch.rand(target.shape, generator=generator) < wrong_share, noise, target)
-        output[0] = target[0]
-        probes.append((output, target))
+    probes = [(torch.tensor([[5, 0, 3], [4, 0, 0]]), torch.tensor([[5, 3, 0], [4, 0, 0]]))]
+    for n, n_tokens, wrong_share in ((5, 8, 0.1), (13, 25, 0.02), (200, 8, 0.3), (6, 1, 0.5), (4, 7, 0.0), (4, 7, 1.0)):
+        target = torch.randint(0, 10, (n, n_tokens), generator=generator)
+        wrong = torch.rand(target.shape, generator=generator) < wrong_share
+        probes.append((torch.where(wrong, (target + 1) % 10, target), target))
     return probes
 
 
 register(
     Exercise(
-        id="1.4",
+        id="1.6",
         title="Exact match",
         minutes=5,
         difficulty=1,
+        hints=(
+            "`output == target` is a table of True and False, one row for each example.",
+            "`.all(dim=…)` asks whether everything along one axis is True. Which axis runs over the tokens of "
+            "one example? A mean needs numbers: `.double()`.",
+        ),
         reference=exact_match,
         probes=_outputs_and_targets,
         mistakes=(
@@ -238,6 +580,11 @@ register(
                 "You ask which positions are right in all examples. Turn it round: which examples in all positions?",
             ),
             Mistake(
+                "mean-of-true-and-false",
+                lambda output, target: (output == target).all(dim=1).mean(),
+                "True and False have no mean in PyTorch: make numbers of them first.",
+            ),
+            Mistake(
                 "not-divided",
                 lambda output, target: (output == target).all(dim=1).sum(),
                 "This is how many examples match. The measure is their share.",
@@ -253,10 +600,14 @@ def zeros_token_accuracy() -> float:
 
 register(
     Exercise(
-        id="1.5",
+        id="1.7",
         title="The token accuracy of writing only zeros",
         minutes=10,
         difficulty=2,
+        hints=(
+            "For one pair, which share of the eight target tokens is 0?",
+            "An expected value is a sum over the pairs: chance of the pair times value for the pair.",
+        ),
         reference=zeros_token_accuracy,
         probes=lambda: [()],
         mistakes=(

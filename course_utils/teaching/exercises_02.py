@@ -1,4 +1,4 @@
-"""Exercises of notebook 02: embedding, the GRU cell, its parameters, padding, the bridge."""
+"""Exercises of notebook 02: embedding, the GRU cell, the encoder, its parameters, padding, the bridge."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout as dropout_always
+from torch.nn.utils.rnn import pack_padded_sequence
 
+from ..model import Encoder
 from .engine import Exercise, Mistake, register
+from .probes import fill_at_random, left_as_found, one_tensor
+from .trials import WrongAnswer
 
 
 def _normal(*shape: int, seed: int) -> Tensor:
@@ -20,10 +25,16 @@ def embed(tokens: Tensor, table: Tensor) -> Tensor:
 
 def _tokens_and_tables() -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    return [(torch.tensor([[0, 3, 1]]), _normal(5, 2, seed=5))] + [  # first, not every row of the table is asked for
-        (torch.randint(0, v, (b, s), generator=generator), _normal(v, e, seed=v))
-        for b, s, v, e in ((4, 6, 10, 3), (7, 2, 8, 5))
-    ]
+    return (
+        [(torch.tensor([[0, 3, 1]]), _normal(5, 2, seed=5))]
+        + [  # first, not every row of the table is asked for
+            (torch.randint(0, v, (b, s), generator=generator), _normal(v, e, seed=v))
+            for b, s, v, e in ((4, 6, 10, 3), (7, 2, 8, 5), (3, 1, 10, 4))
+        ]
+        + [
+            (torch.tensor([[2, 4]]), _normal(5, 2, seed=6))  # of the first table's size, with other rows
+        ]
+    )
 
 
 register(
@@ -32,6 +43,12 @@ register(
         title="An embedding is a table look-up",
         minutes=5,
         difficulty=1,
+        hints=(
+            "A tensor of whole numbers can index another tensor. Or: the one-hot row of token 3 is zero "
+            "everywhere but at place 3; what does it select when multiplied with a table?",
+            "`torch.nn.functional.one_hot(tokens, V)` has shape (B, S, V), and `@` multiplies its last axis "
+            "with the first of (V, E). The product needs floats.",
+        ),
         reference=embed,
         probes=_tokens_and_tables,
         mistakes=(
@@ -56,14 +73,11 @@ register(
 
 
 def gru_cell(x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
-    cell = nn.GRUCell(x.shape[1], h.shape[1]).to(x.dtype)
-    with torch.no_grad():
-        for parameter, value in zip(cell.parameters(), (w_ih, w_hh, b_ih, b_hh), strict=True):
-            parameter.copy_(value)
-    return cell(x, h)
+    weights = {"weight_ih": w_ih, "weight_hh": w_hh, "bias_ih": b_ih, "bias_hh": b_hh}
+    return torch.func.functional_call(nn.GRUCell(x.shape[1], h.shape[1]), weights, (x, h))
 
 
-def _gru_as(combine) -> object:
+def _gru_as(combine: Callable) -> Callable:
     """A wrong cell: `combine` gets the three gates' inputs from x and from h, each (B, H), and h and its weights."""
 
     def answer(x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
@@ -105,6 +119,16 @@ def _no_reset(x, s, h, w, b):
     return (1 - z) * torch.tanh(x[2] + s[2]) + z * h
 
 
+def _no_tanh(x, s, h, w, b):
+    r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+    return (1 - z) * (x[2] + r * s[2]) + z * h
+
+
+def _update_gate_twice(x, s, h, w, b):
+    z = torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(x[2] + z * s[2]) + z * h
+
+
 def _reset_on_everything(x, s, h, w, b):
     r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
     return (1 - z) * torch.tanh(r * (x[2] + s[2])) + z * h
@@ -115,28 +139,36 @@ def _sigmoid_candidate(x, s, h, w, b):
     return (1 - z) * torch.sigmoid(x[2] + r * s[2]) + z * h
 
 
-def _cell_with_gradient(answer: Callable, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The new state, and the gradients that flow back through it to x and h."""
-    x, h, *weights = arguments
-    x, h = x.requires_grad_(), h.requires_grad_()
-    state = answer(x, h, *weights)
-    if not isinstance(state, Tensor) or state.shape != h.shape:
-        return state
-    return state, *torch.autograd.grad(state.square().sum(), (x, h), allow_unused=True)
+def _cell_trial(answer: Callable, arguments: tuple) -> Tensor | dict[str, Tensor]:
+    """The new state; or, where the last argument says so, the gradients that flow back through it."""
+    *inputs, gradients_wanted = arguments
+    if not gradients_wanted:
+        return answer(*inputs)
+    inputs = [tensor.requires_grad_() for tensor in inputs]
+    state = one_tensor(answer(*inputs))
+    if not isinstance(state, Tensor) or not state.requires_grad:
+        raise WrongAnswer("The state is right, but no gradient flows back through it. Use tensor operations only.")
+    gradients = torch.autograd.grad(state.square().sum(), inputs, allow_unused=True)
+    names = ("x", "h", "w_ih", "w_hh", "b_ih", "b_hh")
+    for name, gradient in zip(names, gradients, strict=True):
+        if gradient is None:
+            raise WrongAnswer(f"The state is right, but no gradient reaches {name}.")
+    return {f"the gradient of {name}": gradient for name, gradient in zip(names, gradients, strict=True)}
 
 
-def _cells() -> list[tuple[Tensor, ...]]:
-    return [
+def _cells() -> list[tuple]:
+    probes = [
         (
-            _normal(b, e, seed=1),
+            scale * _normal(b, e, seed=1),
             _normal(b, h, seed=2),
             _normal(3 * h, e, seed=3),
             _normal(3 * h, h, seed=4),
             _normal(3 * h, seed=5),
             _normal(3 * h, seed=6),
         )
-        for b, e, h in ((1, 2, 3), (5, 4, 7))
+        for b, e, h, scale in ((1, 2, 3, 1), (5, 4, 7, 1), (4, 2, 3, 100))  # the last: gates that are fully open
     ]
+    return [(*probe, False) for probe in probes] + [(*probe, True) for probe in probes[:2]]
 
 
 register(
@@ -145,9 +177,14 @@ register(
         title="One step of a GRU",
         minutes=20,
         difficulty=3,
+        hints=(
+            "Do both big products first, then split each into three with `.chunk(3, dim=1)`.",
+            "The order is r, z, n. In the candidate, r multiplies everything that comes from h: the product "
+            "*and* its bias.",
+        ),
         reference=gru_cell,
         probes=_cells,
-        run=_cell_with_gradient,
+        run=_cell_trial,
         mistakes=(
             Mistake(
                 "no-reset",
@@ -163,6 +200,21 @@ register(
                 "no-biases",
                 lambda x, h, w_ih, w_hh, b_ih, b_hh: gru_cell(x, h, w_ih, w_hh, 0 * b_ih, 0 * b_hh),
                 "The biases are not added.",
+            ),
+            Mistake(
+                "one-bias",
+                lambda x, h, w_ih, w_hh, b_ih, b_hh: gru_cell(x, h, w_ih, w_hh, b_ih, 0 * b_hh),
+                "b_hh is not added. PyTorch keeps two biases, one beside each matrix.",
+            ),
+            Mistake(
+                "no-tanh",
+                _gru_as(_no_tanh),
+                "The candidate is not squashed: its numbers can grow from step to step. tanh keeps them from -1 to 1.",
+            ),
+            Mistake(
+                "one-gate-twice",
+                _gru_as(_update_gate_twice),
+                "The same gate is used in the candidate and in the mixture. There are two, with weights of their own.",
             ),
             Mistake(
                 "reset-before-the-product",
@@ -202,18 +254,189 @@ register(
 )
 
 
+def _encoder_trial(answer: Callable, arguments: tuple) -> dict[str, object]:
+    """What the answer's encoder gives with the canonical one's weights; and, seen by itself, where it drops out."""
+    source, sizes = arguments
+    canonical = fill_at_random(Encoder(*sizes, 0.0), seed=len(source))
+    mine = answer(*sizes, 0.0)
+    _load(mine, canonical)
+    mine.eval()
+    with left_as_found(mine):
+        hidden = one_tensor(mine(source))
+    outcome = {"the final state": hidden}
+    if isinstance(hidden, Tensor) and hidden.shape == canonical(source).shape:
+        if not torch.equal(hidden, mine(source)):
+            raise WrongAnswer("Without dropout, two calls give different states: does it remember something?")
+        if not hidden.requires_grad:
+            raise WrongAnswer("No gradient flows back through the state.")
+        wanted = mine.embedding.weight
+        gradient = torch.autograd.grad(hidden.square().sum(), wanted, allow_unused=True)[0]
+        outcome["the gradient that reaches the embeddings"] = "none" if gradient is None else gradient
+        _check_dropout(answer)
+    return outcome
+
+
+def _load(mine: nn.Module, canonical: nn.Module) -> None:
+    if not isinstance(mine, nn.Module):
+        raise WrongAnswer(f"The class should be an nn.Module; calling it gives a {type(mine).__name__}.")
+    wanted, found = canonical.state_dict(), mine.state_dict()
+    for name in (*wanted, *found):
+        if name not in found:
+            raise WrongAnswer(f"There is no parameter {name} in it. Its parts are called `embedding` and `rnn`.")
+        if name not in wanted:
+            raise WrongAnswer(f"There is a parameter {name} in it that does not belong there.")
+        if found[name].shape != wanted[name].shape:
+            raise WrongAnswer(f"{name} is {tuple(found[name].shape)}; expected {tuple(wanted[name].shape)}.")
+    mine.load_state_dict(wanted)
+
+
+DROPPED = 0.2
+
+
+def _check_dropout(answer: Callable) -> None:
+    """Watch what reaches the GRU when all embeddings are 1: a fifth should be 0, and the rest scaled up."""
+    source = torch.randint(0, 5, (40, 30), generator=torch.Generator().manual_seed(0))
+    mine = fill_at_random(answer(5, 12, 6, 2, DROPPED), seed=1)
+    if not torch.equal(mine.eval()(source), mine(source)):
+        raise WrongAnswer("In eval mode two calls give different states: dropout must be off there.")
+    with torch.no_grad():
+        mine.embedding.weight.fill_(1)
+    seen = []
+    mine.rnn.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    state = mine.train()(source)
+    if not mine.training:
+        raise WrongAnswer("In training mode your encoder switches itself to eval mode.")
+    if not seen:  # the GRU's weights are used without calling it, so nobody can look in between
+        if torch.equal(state, mine(source)):
+            raise WrongAnswer("In training mode nothing is dropped.")
+        return
+    inside = getattr(mine.rnn, "dropout", DROPPED)
+    dropped = (seen[0] == 0).double().mean().item()
+    if inside == 0:
+        raise WrongAnswer("In training mode nothing is dropped between the layers.")
+    if dropped == 0:
+        raise WrongAnswer("In training mode nothing is dropped from the embeddings.")
+    if abs(dropped - DROPPED) > 0.03 or inside != DROPPED:  # of 14,400 numbers: 9 standard deviations
+        raise WrongAnswer(f"Asked for a dropout of {DROPPED}, it drops {dropped:.2f} of the embeddings' numbers.")
+    if abs(seen[0].max().item() - 1 / (1 - DROPPED)) > 1e-4 or (seen[0] == 0).all(dim=-1).any():
+        raise WrongAnswer("Dropout takes out single numbers and scales the others up; yours does something else.")
+    if (state == 0).any():
+        raise WrongAnswer(
+            "Numbers of the final state are dropped. Dropout belongs on the embeddings and between layers."
+        )
+
+
+def _encoder_as(
+    forward: Callable | None = None,
+    batch_first: bool = True,
+    between: float | None = None,
+    layers: int | None = None,
+    swapped: bool = False,
+) -> type[nn.Module]:
+    """A wrong encoder: one of its decisions changed. `forward` gets the module and the source."""
+
+    class Wrong(nn.Module):
+        def __init__(self, input_dim, emb_dim, hidden_dim, n_layers, dropout):
+            super().__init__()
+            width = hidden_dim if swapped else emb_dim
+            share = dropout if between is None else between
+            self.embedding = nn.Embedding(input_dim, width)
+            self.rnn = nn.GRU(width, hidden_dim, layers or n_layers, dropout=share, batch_first=batch_first)
+            self.dropout = nn.Dropout(dropout)
+
+        def forward(self, source):
+            return forward(self, source) if forward else self.rnn(self.dropout(self.embedding(source)))[1]
+
+    return Wrong
+
+
+def _encoders() -> list[tuple]:
+    generator = torch.Generator().manual_seed(0)
+    sizes = ((3, 5, 7, 4, 6, 1), (4, 6, 11, 3, 5, 2), (2, 9, 5, 8, 4, 3))
+    return [(torch.randint(0, v, (b, s), generator=generator), (v, e, h, n)) for b, s, v, e, h, n in sizes]
+
+
+register(
+    Exercise(
+        id="2.3",
+        title="The encoder",
+        minutes=15,
+        difficulty=2,
+        hints=(
+            "Three parts: `self.embedding` (nn.Embedding), `self.rnn` (nn.GRU) and a dropout for the embeddings. The "
+            "GRU drops out between its layers by itself, if it is told how much.",
+            "`nn.GRU(…, batch_first=True)` gives back two things: all outputs of the last layer, and the final state "
+            "of every layer. Which of them is `hidden`?",
+        ),
+        reference=Encoder,
+        probes=_encoders,
+        run=_encoder_trial,
+        mistakes=(
+            Mistake(
+                "batch-first-forgotten",
+                _encoder_as(batch_first=False),
+                "Your GRU takes the examples for time steps. nn.GRU has an option that says the batch comes first.",
+            ),
+            Mistake(
+                "outputs-instead-of-state",
+                _encoder_as(lambda self, source: self.rnn(self.embedding(source))[0]),
+                "You give back the outputs at every position. The decoder gets the final state, layer by layer.",
+            ),
+            Mistake(
+                "last-layer-only",
+                _encoder_as(lambda self, source: self.rnn(self.dropout(self.embedding(source)))[1][-1]),
+                "You give back the last layer's state. The decoder has layers too, and each wants its own.",
+            ),
+            Mistake(
+                "embeddings-not-dropped",
+                _encoder_as(lambda self, source: self.rnn(self.embedding(source))[1]),
+                "The states are right, but the dropout on the embeddings is missing.",
+            ),
+            Mistake(
+                "no-dropout-between-layers",
+                _encoder_as(between=0.0),
+                "The states are right, but the GRU is not told about dropout.",
+            ),
+            Mistake(
+                "dropout-never-off",
+                _encoder_as(
+                    lambda self, source: self.rnn(
+                        dropout_always(self.embedding(source), self.dropout.p, training=True)
+                    )[1]
+                ),
+                "Your dropout does not know about eval mode. nn.Dropout does.",
+            ),
+            Mistake(
+                "one-layer",
+                _encoder_as(layers=1),
+                "Your GRU has one layer, whatever n_layers says.",
+            ),
+            Mistake(
+                "embedding-as-wide-as-the-state",
+                _encoder_as(swapped=True),
+                "Your embeddings are as wide as the state. They have a size of their own.",
+            ),
+        ),
+    )
+)
+
+
 def count_gru_parameters(input_dim: int, hidden_dim: int, n_layers: int) -> int:
     return sum(parameter.numel() for parameter in nn.GRU(input_dim, hidden_dim, n_layers).parameters())
 
 
 register(
     Exercise(
-        id="2.3",
+        id="2.4",
         title="The parameters of a stack of GRU layers",
         minutes=10,
         difficulty=2,
+        hints=(
+            "One layer has `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`, each with three blocks for r, z, n.",
+            "The first layer's input is an embedding. Every further layer's input is a state.",
+        ),
         reference=count_gru_parameters,
-        probes=lambda: [(2, 3, 1), (5, 3, 2), (128, 256, 3), (7, 11, 4)],
+        probes=lambda: [(2, 3, 1), (5, 3, 2), (128, 256, 3), (7, 11, 4), (2, 3, 5)],
         mistakes=(
             Mistake(
                 "one-bias",
@@ -224,6 +447,21 @@ register(
                 "every-layer-reads-the-embedding",
                 lambda e, h, n: n * 3 * (e * h + h * h + 2 * h),
                 "Only the first layer reads embeddings. What do the others read, and how wide is it?",
+            ),
+            Mistake(
+                "first-layer-twice",
+                lambda e, h, n: 3 * (e * h + h * h + 2 * h) + n * 3 * (h * h + h * h + 2 * h),
+                "You count one layer too many: the first is among the n_layers.",
+            ),
+            Mistake(
+                "bias-as-one-number",
+                lambda e, h, n: sum(3 * ((e if i == 0 else h) * h + h * h + 2) for i in range(n)),
+                "The matrices are right. A bias is a vector: how many numbers has it?",
+            ),
+            Mistake(
+                "four-gates",
+                lambda e, h, n: sum(4 * ((e if i == 0 else h) * h + h * h + 2 * h) for i in range(n)),
+                "That is an LSTM. How many things does a GRU compute from x and h?",
             ),
             Mistake(
                 "one-gate",
@@ -246,17 +484,23 @@ def final_states(outputs: Tensor, lengths: Tensor) -> Tensor:
 
 def _ragged() -> list[tuple[Tensor, Tensor]]:
     return [
-        (_normal(3, 5, 2, seed=1), torch.tensor([3, 5, 2])),
+        (_normal(3, 6, 2, seed=1), torch.tensor([3, 4, 1])),  # no row is full
+        (_normal(1, 4, 3, seed=3), torch.tensor([2])),
         (_normal(6, 4, 3, seed=2), torch.tensor([4, 1, 2, 3, 4, 1])),
     ]
 
 
 register(
     Exercise(
-        id="2.4",
+        id="2.5",
         title="The state after the last real token",
         minutes=10,
         difficulty=2,
+        hints=(
+            "Row 0 wants place `lengths[0] - 1`, row 1 wants `lengths[1] - 1`. Indexing with two tensors at "
+            "once picks one place per row.",
+            "`outputs[rows, places]` with `rows = torch.arange(B)`.",
+        ),
         reference=final_states,
         probes=_ragged,
         mistakes=(
@@ -291,6 +535,95 @@ register(
 )
 
 
+def encode_padded(rnn: nn.GRU, embedded: Tensor, lengths: Tensor) -> Tensor:
+    return rnn(pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False))[1]
+
+
+def _order_not_restored(rnn, embedded, lengths):
+    order = lengths.argsort(descending=True)
+    packed = pack_padded_sequence(embedded[order], lengths[order], batch_first=True)
+    _, hidden = rnn(packed)
+    return hidden
+
+
+def _use_gru(answer: Callable, arguments: tuple) -> object:
+    with left_as_found(arguments[0]):
+        return answer(*arguments)
+
+
+def _padded_batches() -> list[tuple[nn.GRU, Tensor, Tensor]]:
+    batches = (
+        ([2, 3, 1], 5, 2, 4, 1),
+        ([3, 1, 4, 2, 6], 7, 3, 5, 2),
+        ([5, 2, 8, 1, 7, 4], 8, 4, 3, 3),
+        ([3, 5, 3, 2, 5, 3], 7, 2, 4, 1),  # equal lengths
+    )
+    return [
+        (
+            fill_at_random(nn.GRU(e, h, n_layers, batch_first=True), seed=width),
+            _normal(len(lengths), width, e, seed=width),
+            torch.tensor(lengths),
+        )
+        for lengths, width, e, h, n_layers in batches
+    ]
+
+
+register(
+    Exercise(
+        id="2.6",
+        title="Find the bug: a batch sorted by length",
+        minutes=10,
+        difficulty=2,
+        hints=(
+            "Encode each row by itself, without its padding, and compare with what the batch gives. The numbers are "
+            "there. Where?",
+            "`order` says which row came to each place. You need the way back: `order.argsort()`. Which axis of "
+            "`hidden` is the batch?",
+        ),
+        reference=encode_padded,
+        probes=_padded_batches,
+        run=_use_gru,
+        given=_order_not_restored,
+        mistakes=(
+            Mistake(
+                "order-not-restored",
+                _order_not_restored,
+                "The bug is still there: are the states in the order in which the sources came?",
+            ),
+            Mistake(
+                "sorted-once-more",
+                lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[
+                    :, lengths.argsort(descending=True)
+                ],
+                "You apply the same order a second time. To come back you need its inverse.",
+            ),
+            Mistake(
+                "state-after-the-padding",
+                lambda rnn, embedded, lengths: rnn(embedded)[1],
+                "Without packing, the GRU reads on through the padding, and the state is that after it.",
+            ),
+            Mistake(
+                "last-layer-only",
+                lambda rnn, embedded, lengths: encode_padded(rnn, embedded, lengths)[-1],
+                "The order is right now, but only the last layer's states are left.",
+            ),
+            Mistake(
+                "layers-for-the-batch",
+                lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[
+                    lengths.argsort(descending=True).argsort()
+                ],
+                "You reorder axis 0 of the state, which is the layers. Where is the batch?",
+            ),
+            Mistake(
+                "lengths-left-unsorted",
+                lambda rnn, embedded, lengths: encode_padded(rnn, embedded[lengths.argsort(descending=True)], lengths),
+                "The rows were sorted and the lengths were not: each row is cut at another one's length.",
+            ),
+        ),
+    )
+)
+
+
 def bridge(hidden: Tensor, weight: Tensor, bias: Tensor, n_layers: int) -> Tensor:
     batch_size = hidden.shape[1]
     flat = hidden.transpose(0, 1).reshape(batch_size, -1)
@@ -300,16 +633,21 @@ def bridge(hidden: Tensor, weight: Tensor, bias: Tensor, n_layers: int) -> Tenso
 def _bridges() -> list[tuple[Tensor, Tensor, Tensor, int]]:
     return [
         (_normal(l_e, b, h_e, seed=1), _normal(l_d * h_d, l_e * h_e, seed=2), _normal(l_d * h_d, seed=3), l_d)
-        for l_e, b, h_e, l_d, h_d in ((2, 5, 4, 3, 6), (3, 4, 2, 2, 7))
+        for l_e, b, h_e, l_d, h_d in ((2, 5, 4, 3, 6), (3, 4, 2, 2, 7), (2, 1, 3, 4, 5), (3, 2, 4, 1, 6))
     ]
 
 
 register(
     Exercise(
-        id="2.5",
+        id="2.7",
         title="A learned bridge",
         minutes=15,
         difficulty=3,
+        hints=(
+            "One example's states are `hidden[:, i]`. They have to lie side by side before you can reshape, so"
+            " the batch axis must come first.",
+            "`transpose(0, 1)`, then `reshape(B, -1)`, multiply, add, `reshape(B, n_layers, -1)`, and transpose back.",
+        ),
         reference=bridge,
         probes=_bridges,
         mistakes=(

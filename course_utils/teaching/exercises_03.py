@@ -1,31 +1,143 @@
-"""Exercises of notebook 03: the shift, the loss, greedy decoding, coin-flip forcing, what follows an error."""
+"""Exercises of notebook 03: a step, the shift, the loss, greedy decoding, coin-flip forcing, what follows an error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ..evaluation import accuracy_after_first_error, token_accuracy, token_loss
-from ..model import Seq2Seq, shift_right, start_tokens
+from ..evaluation import accuracy_after_first_error, before_end, token_accuracy, token_loss
+from ..model import Decoder, Seq2Seq, shift_right, start_tokens
 from .engine import Exercise, Mistake, register
-from .probes import VOCABULARY, random_model
+from .probes import VOCABULARY, left_as_found, one_tensor, random_model
+from .trials import WrongAnswer
 
 ZERO_SEED = 33  # a model that writes a 0 before its last token, and goes on
 
 
-def _targets() -> list[tuple[Tensor]]:
+def decoder_step(decoder: Decoder, token: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    logits, hidden = decoder(token[:, None], hidden)
+    return logits[:, 0], hidden
+
+
+def _steps() -> list[tuple[Decoder, Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    return [(torch.randint(1, 10, shape, generator=generator),) for shape in ((2, 4), (5, 8), (3, 6))]
+    probes = []
+    for seed, batch_size in ((1, 3), (2, 4), (3, 1), (4, 4)):
+        decoder = random_model(seed).decoder.eval()
+        token = torch.randint(0, VOCABULARY, (batch_size,), generator=generator)
+        hidden = torch.randn(decoder.n_layers, batch_size, decoder.hidden_dim, generator=generator)
+        probes.append((decoder, token, hidden))
+    return probes
+
+
+def _step_trial(answer: Callable, arguments: tuple) -> object:
+    """The logits, the new state, and the gradient that flows back through both to the old state."""
+    decoder, token, hidden = arguments
+    hidden = hidden.requires_grad_()
+    with left_as_found(decoder):
+        outcome = answer(decoder, token, hidden)
+    if not isinstance(outcome, (tuple, list)) or len(outcome) != 2:
+        raise WrongAnswer("It should give back two things: the logits and the new state.")
+    parts = dict(zip(("the logits", "the new state"), map(one_tensor, outcome), strict=True))
+    if all(isinstance(part, Tensor) for part in parts.values()) and parts["the logits"].shape[1:] == (VOCABULARY,):
+        parts |= {f"the gradient through {name}": _gradient(part, hidden) for name, part in parts.items()}
+    return parts
+
+
+def _gradient(outcome: Tensor, wanted: Tensor) -> Tensor | str:
+    if not outcome.requires_grad or outcome is wanted:
+        return "none"
+    found = torch.autograd.grad(outcome.square().mean(), wanted, allow_unused=True, retain_graph=True)[0]
+    return "none" if found is None else found
+
+
+def _step_as(change: Callable) -> Callable:
+    """A wrong step: `change` gets the decoder, the right logits and new state, and the old state."""
+
+    def answer(decoder: Decoder, token: Tensor, hidden: Tensor) -> object:
+        logits, new = decoder_step(decoder, token, hidden)
+        return change(decoder, logits, new, hidden)
+
+    return answer
 
 
 register(
     Exercise(
         id="3.1",
+        title="One step of the decoder",
+        minutes=10,
+        difficulty=2,
+        hints=(
+            "Three parts, one after the other: `decoder.embedding`, `decoder.rnn`, `decoder.fc_out`. The middle one "
+            "takes two things and gives back two.",
+            "The GRU wants a time axis: `token[:, None]` is (B, 1). Its outputs are (B, 1, H): take the one position "
+            "out again.",
+        ),
+        reference=decoder_step,
+        probes=_steps,
+        run=_step_trial,
+        mistakes=(
+            Mistake(
+                "old-state-returned",
+                _step_as(lambda decoder, logits, new, old: (logits, old)),
+                "The logits are right, but you hand on the state that came in. The next step needs the new one.",
+            ),
+            Mistake(
+                "state-ignored",
+                lambda decoder, token, hidden: decoder_step(decoder, token, torch.zeros_like(hidden)),
+                "Your step does not use the state it is given: it starts from zeros, and knows nothing of the source.",
+            ),
+            Mistake(
+                "first-layer-only",
+                _step_as(lambda decoder, logits, new, old: (decoder.fc_out(new[0]), new)),
+                "Your logits come from the first layer. The last one is nearest to the output.",
+            ),
+            Mistake(
+                "probabilities",
+                _step_as(lambda decoder, logits, new, old: (logits.softmax(-1), new)),
+                "These are probabilities. Logits are what comes before the softmax; the loss does the rest.",
+            ),
+            Mistake(
+                "a-position-too-many",
+                _step_as(lambda decoder, logits, new, old: (logits[:, None], new)),
+                "The numbers are right, but the time axis is still there: (B, 1, V) instead of (B, V).",
+            ),
+            Mistake(
+                "token-chosen",
+                _step_as(lambda decoder, logits, new, old: (logits.argmax(-1), new)),
+                "You choose a token already. The step gives back the logits: whoever calls it will choose.",
+            ),
+            Mistake(
+                "only-the-last-state",
+                _step_as(lambda decoder, logits, new, old: (logits, new[-1:])),
+                "The state has lost its lower layers. Every layer hands its own on.",
+            ),
+        ),
+    )
+)
+
+
+def _targets() -> list[tuple[Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    rows = [[4, 9, 2, 0, 0], [0, 3, 0, 5, 0]]  # a 0 is a token like any other here
+    drawn = [(torch.randint(1, 10, shape, generator=generator),) for shape in ((2, 4), (5, 8), (3, 6), (5, 8), (1, 7))]
+    return [*drawn, (torch.tensor(rows),)]
+
+
+register(
+    Exercise(
+        id="3.2",
         title="The shifted target",
         minutes=5,
         difficulty=1,
+        hints=(
+            "For the target `4 9 2 0` the decoder reads `0 4 9 2`. Which token of the target is never read?",
+            "`torch.cat([…, …], dim=1)` of a column of zeros and all but the last column.",
+        ),
         reference=shift_right,
         probes=_targets,
         mistakes=(
@@ -66,8 +178,20 @@ def _logits_and_targets() -> list[tuple[Tensor, Tensor]]:
             scale * torch.randn(b, t, VOCABULARY, generator=generator),
             torch.randint(0, VOCABULARY, (b, t), generator=generator),
         )
-        for b, t, scale in ((2, 3, 3), (5, 4, 3), (3, 8, 3), (4, 5, 100))
+        for b, t, scale in ((2, 3, 3), (5, 4, 3), (3, 8, 3), (4, 5, 1000))
     ]
+
+
+def _without_the_ready_made(answer: Callable, arguments: tuple[Tensor, Tensor]) -> Tensor:
+    def refuse(*_: object, **__: object) -> None:
+        raise WrongAnswer("PyTorch has this ready-made, and you use it. Here, compute it yourself.")
+
+    with patch.object(F, "cross_entropy", refuse), patch.object(F, "nll_loss", refuse):
+        return answer(*arguments)
+
+
+def by_hand(logits: Tensor, target: Tensor) -> Tensor:
+    return _negative_log_likelihood(logits, target).mean()
 
 
 def _negative_log_likelihood(logits: Tensor, target: Tensor, axis: int = -1) -> Tensor:
@@ -76,12 +200,18 @@ def _negative_log_likelihood(logits: Tensor, target: Tensor, axis: int = -1) -> 
 
 register(
     Exercise(
-        id="3.2",
+        id="3.3",
         title="Cross-entropy by hand",
         minutes=15,
         difficulty=2,
-        reference=token_loss,
+        hints=(
+            "`logits.log_softmax(dim=…)`: along which axis do probabilities add up to 1?",
+            "`gather` picks one number per token: give it the target with an axis more, `target[..., None]`, "
+            "along the last axis.",
+        ),
+        reference=by_hand,
         probes=_logits_and_targets,
+        run=_without_the_ready_made,
         mistakes=(
             Mistake(
                 "softmax-over-positions",
@@ -135,19 +265,126 @@ register(
 )
 
 
+def sequence_loss(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
+    return token_loss(model(source, target, teacher_forcing_ratio=1.0), target)
+
+
+def _first_token_left_out(model, source, target):
+    logits = model(source, target, teacher_forcing_ratio=1.0)
+    return F.cross_entropy(logits[:, 1:].flatten(0, 1), target[:, 1:].flatten())
+
+
+def _loss_and_gradient(answer: Callable, arguments: tuple) -> dict[str, Tensor]:
+    """The loss, and the gradients that flow back through it."""
+    model = arguments[0]
+    with left_as_found(model):
+        loss = answer(*arguments)
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        raise WrongAnswer("The loss should be a tensor with one number in it, from which gradients can flow back.")
+    gradients = torch.autograd.grad(loss.reshape(()), list(model.parameters()), allow_unused=True)
+    for (name, _), gradient in zip(model.named_parameters(), gradients, strict=True):
+        if gradient is None:
+            raise WrongAnswer(f"No gradient flows back from the loss to {name}.")
+    return {"the loss": loss, "the gradients": torch.cat([gradient.flatten() for gradient in gradients])}
+
+
+def _sources_and_targets() -> list[tuple[Seq2Seq, Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(5)
+    return [
+        (
+            random_model(seed).eval(),
+            torch.randint(0, VOCABULARY, (b, s), generator=generator),
+            torch.randint(0, VOCABULARY, (b, t), generator=generator),
+        )
+        for seed, b, s, t in ((1, 2, 4, 3), (2, 5, 3, 6), (3, 6, 8, 4))
+    ]
+
+
+def _loss_as(change: Callable, ratio: float = 1.0) -> Callable:
+    """A wrong loss: `change` gets the logits and the target and gives back those that are compared."""
+
+    def answer(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
+        logits, wanted = change(model(source, target, ratio), target)
+        return F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+
+    return answer
+
+
+register(
+    Exercise(
+        id="3.4",
+        title="Find the bug: a loss from somewhere else",
+        minutes=10,
+        difficulty=2,
+        hints=(
+            "This loss comes from a course whose targets begin with the start token. Do ours?",
+            "Which token of the target does no loss ever see, and what will the network learn to write there?",
+        ),
+        reference=sequence_loss,
+        probes=_sources_and_targets,
+        run=_loss_and_gradient,
+        given=_first_token_left_out,
+        mistakes=(
+            Mistake(
+                "first-token-left-out",
+                _first_token_left_out,
+                "The bug is still there: one place of every target has no part in the loss.",
+            ),
+            Mistake(
+                "one-apart",
+                _loss_as(lambda logits, target: (logits[:, :-1], target[:, 1:])),
+                "Every step is compared with the token after the one it should write. `forward` has shifted already.",
+            ),
+            Mistake(
+                "last-token-left-out",
+                _loss_as(lambda logits, target: (logits[:, :-1], target[:, :-1])),
+                "Now the last place has no part in the loss. All of them count.",
+            ),
+            Mistake(
+                "shifted-twice",
+                lambda model, source, target: token_loss(model(source, shift_right(target), 1.0), target),
+                "You shift the target before `forward`, which shifts it as well.",
+            ),
+            Mistake(
+                "axes-mixed",
+                _loss_as(lambda logits, target: (logits.transpose(0, 1), target)),
+                "The logits go through the batch in one order and the target in another.",
+            ),
+            Mistake(
+                "never-forced",
+                _loss_as(lambda logits, target: (logits, target), ratio=0.0),
+                "All places count now, but the decoder reads its own guesses. This loss is for full teacher forcing.",
+            ),
+            Mistake(
+                "zeros-left-out",
+                lambda model, source, target: F.cross_entropy(
+                    model(source, target, 1.0).flatten(0, 1), target.flatten(), ignore_index=0
+                ),
+                "Targets that are 0 have no part in your loss. In this task they count: a network must learn to stop.",
+            ),
+        ),
+    )
+)
+
+
 def _sources_for_decoding() -> list[tuple[Seq2Seq, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     return [
         (random_model(seed).eval(), torch.randint(0, VOCABULARY, (b, s), generator=generator), steps)
-        for seed, b, s, steps in ((1, 2, 3, 4), (2, 9, 4, 8), (3, 11, 8, 10), (ZERO_SEED, 1, 6, 9))
+        for seed, b, s, steps in ((4, 3, 2, 5), (2, 9, 4, 8), (3, 11, 8, 10), (ZERO_SEED, 1, 6, 9), (1, 4, 3, 1))
     ]
+
+
+def _use(answer: Callable, arguments: tuple) -> Tensor:
+    with left_as_found(arguments[0]):
+        return answer(*arguments)
 
 
 def greedy_decode(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
     return model.generate(source, max_length)
 
 
-def _decode_as(next_token, next_hidden, after=lambda tokens: tokens) -> object:
+def _decode_as(next_token: Callable, next_hidden: Callable, after: Callable = lambda tokens: tokens) -> Callable:
     """A wrong greedy loop, put together from what it hands to the next step."""
 
     def answer(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
@@ -176,12 +413,17 @@ def _blank_after_zero(tokens: Tensor) -> Tensor:
 
 register(
     Exercise(
-        id="3.3",
+        id="3.5",
         title="Greedy decoding",
         minutes=15,
         difficulty=2,
+        hints=(
+            "Two things go from step to step: a token and a state. Both are replaced at every step.",
+            "The first token is a column of zeros, (B, 1), as whole numbers. `logits.argmax(-1)` is again (B, 1).",
+        ),
         reference=greedy_decode,
         probes=_sources_for_decoding,
+        run=_use,
         mistakes=(
             Mistake(
                 "stale-token",
@@ -219,44 +461,143 @@ register(
 )
 
 
+def _zeros_dropped(tokens):
+    lengths = (tokens != 0).sum(dim=1)
+    return [row[:n].tolist() for row, n in zip(tokens, lengths, strict=True)]
+
+
+def _written() -> list[tuple[Tensor]]:
+    rows = [[4, 9, 0, 0], [5, 0, 3, 0], [7, 8, 6, 2], [0, 1, 1, 0], [2, 4, 4, 0]]
+    generator = torch.Generator().manual_seed(2)
+    return [
+        (torch.tensor(rows[:2]),),
+        (torch.tensor(rows),),
+        (torch.randint(0, 4, (30, 7), generator=generator),),
+        (torch.randint(1, 4, (3, 5), generator=generator),),
+        (torch.tensor([[10, 27, 0, 5, 20, 0, 1, 1, 1, 1, 1, 1], [30, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 1]]),),
+    ]
+
+
+def _first_zero(row: list[int], otherwise: int) -> int:
+    return row.index(0) if 0 in row else otherwise
+
+
+register(
+    Exercise(
+        id="3.6",
+        title="Find the bug: stopping at the end token",
+        minutes=10,
+        difficulty=1,
+        hints=(
+            "On the targets of this task the function is right. Try a row that goes on after its first 0.",
+            "It counts how many tokens are not 0. You need the place of the first 0 in each row, if there is one.",
+        ),
+        reference=before_end,
+        probes=_written,
+        given=_zeros_dropped,
+        mistakes=(
+            Mistake(
+                "counts-the-digits",
+                _zeros_dropped,
+                "The bug is still there: try a row that goes on writing after its first 0.",
+            ),
+            Mistake(
+                "end-token-kept",
+                lambda tokens: [row[: _first_zero(row, len(row)) + 1] for row in tokens.tolist()],
+                "The end token itself is still in the result. It ends the text; it is not part of it.",
+            ),
+            Mistake(
+                "last-zero",
+                lambda tokens: [
+                    row[: len(row) - 1 - row[::-1].index(0)] if 0 in row else row for row in tokens.tolist()
+                ],
+                "You cut at the last 0. The text ends at the first.",
+            ),
+            Mistake(
+                "zeros-removed",
+                lambda tokens: [[token for token in row if token] for row in tokens.tolist()],
+                "You take out the zeros and keep what follows them. After the first 0 nothing counts.",
+            ),
+            Mistake(
+                "no-end-no-text",
+                lambda tokens: [row[: _first_zero(row, 0)] for row in tokens.tolist()],
+                "A row without any 0 comes back empty. It has not ended: keep all of it.",
+            ),
+            Mistake(
+                "empty-row-kept-whole",
+                lambda tokens: [row[: _first_zero(row, 0) or len(row)] for row in tokens.tolist()],
+                "A row that begins with 0 comes back whole. It has ended before it began: nothing is left of it.",
+            ),
+            Mistake(
+                "no-end-one-lost",
+                lambda tokens: [row[: _first_zero(row, -1)] for row in tokens.tolist()],
+                "A row without any 0 loses its last token. It has not ended: keep all of it.",
+            ),
+            Mistake(
+                "one-cut-for-all",
+                lambda tokens: [
+                    row[: min(_first_zero(other, len(other)) for other in tokens.tolist())] for row in tokens.tolist()
+                ],
+                "All rows are cut where the first of them ends. Each has an end of its own.",
+            ),
+        ),
+    )
+)
+
+
 def forced_by_coins(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
     return model(source, target, coins=coins)
 
 
-def _logits_and_gradient(answer: Callable, arguments: tuple) -> tuple[Tensor, ...]:
+def _logits_and_gradient(answer: Callable, arguments: tuple) -> dict[str, object]:
     """The logits, and the gradient that flows back through them to the encoder's embeddings."""
     model = arguments[0]
-    logits = answer(*arguments)
-    if not isinstance(logits, Tensor) or logits.dim() != 3:
-        return logits
-    if not logits.requires_grad:
-        return logits, torch.zeros(0)
-    return logits, torch.autograd.grad(logits.square().mean(), model.encoder.embedding.weight)[0]
+    with left_as_found(model):
+        logits = answer(*arguments)
+    if logits is None:
+        return None
+    outcome = {"the logits": one_tensor(logits)}
+    if isinstance(outcome["the logits"], Tensor) and outcome["the logits"].dim() == 3:
+        gradient = _gradient(outcome["the logits"], model.encoder.embedding.weight)
+        outcome["the gradient that reaches the encoder"] = gradient
+    return outcome
 
 
 def _coins() -> list[tuple[Seq2Seq, Tensor, Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     patterns = ([True, False, False, True], [False, True, True, False, False, True], [True] * 5, [False] * 8)
     probes = []
-    for seed, pattern in enumerate(patterns, start=1):
-        batch_size = seed + 2
+    for seed, (pattern, batch_size) in enumerate(zip((*patterns, patterns[1]), (3, 4, 5, 6, 1), strict=True), start=1):
         source = torch.randint(0, VOCABULARY, (batch_size, 9), generator=generator)
         target = torch.randint(0, VOCABULARY, (batch_size, len(pattern)), generator=generator)
         probes.append((random_model(seed).eval(), source, target, torch.tensor(pattern)))
     return probes
 
 
-def _coins_as(change) -> object:
+def _peeking(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
+    token, hidden, logits = start_tokens(source), model.encoder(source), []
+    for t in range(target.shape[1]):
+        step_logits, hidden = model.decoder(token, hidden)
+        logits.append(step_logits)
+        token = target[:, t + 1 : t + 2] if coins[t] and t + 1 < len(coins) else step_logits.argmax(-1)
+    return torch.cat(logits, dim=1)
+
+
+def _coins_as(change: Callable) -> Callable:
     """The right loop with the wrong coins."""
     return lambda model, source, target, coins: model(source, target, coins=change(coins))
 
 
 register(
     Exercise(
-        id="3.4",
+        id="3.7",
         title="Teacher forcing by coin flip",
         minutes=20,
         difficulty=3,
+        hints=(
+            "Begin with your greedy decoder. Collect logits instead of tokens, and choose the next token by the coin.",
+            "`target[:, t : t + 1]` keeps the column's two axes, which `model.decoder` wants.",
+        ),
         reference=forced_by_coins,
         probes=_coins,
         run=_logits_and_gradient,
@@ -270,6 +611,11 @@ register(
                 "coin-of-the-wrong-step",
                 _coins_as(lambda coins: coins.roll(-1)),
                 "You look at the next step's coin. Coin t is flipped after step t and decides what step t + 1 reads.",
+            ),
+            Mistake(
+                "peeks-ahead",
+                _peeking,
+                "Where the coin says True, the decoder reads the very token that it should write next.",
             ),
             Mistake(
                 "one-coin-for-all-steps",
@@ -309,11 +655,13 @@ def after_first_error(output: Tensor, target: Tensor) -> float:
 def _outputs_with_errors() -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     probes = []
-    for b, t, share in ((4, 6, 0.3), (30, 8, 0.2)):
+    for b, t, share in ((4, 6, 0.4), (30, 8, 0.2), (1, 9, 0.4), (12, 5, 0.3)):
         target = torch.randint(0, VOCABULARY, (b, t), generator=generator)
         wrong = torch.rand((b, t), generator=generator) < share
-        wrong[0] = False
-        probes.append((torch.where(wrong, (target + 1) % VOCABULARY, target), target))
+        shift = torch.randint(1, VOCABULARY, (b, t), generator=generator)
+        if b > 1:
+            wrong[0], wrong[1] = False, torch.arange(t) == t - 1  # no error; one, with nothing after it
+        probes.append((torch.where(wrong, (target + shift) % VOCABULARY, target), target))
     return probes
 
 
@@ -321,6 +669,12 @@ def _only_the_next_place(output: Tensor, target: Tensor) -> Tensor:
     wrong = output != target
     first = wrong & (wrong.cumsum(1) == 1)
     return (~wrong)[:, 1:][first[:, :-1]].double().mean()
+
+
+def _from_the_front_without_error(output: Tensor, target: Tensor) -> Tensor:
+    wrong = output != target
+    first = wrong.int().argmax(dim=1, keepdim=True)
+    return (~wrong)[torch.arange(output.shape[1]) > first].double().mean()
 
 
 def _mean_of_rows(output: Tensor, target: Tensor) -> float:
@@ -332,10 +686,14 @@ def _mean_of_rows(output: Tensor, target: Tensor) -> float:
 
 register(
     Exercise(
-        id="3.5",
+        id="3.8",
         title="Accuracy after the first error",
         minutes=15,
         difficulty=3,
+        hints=(
+            "`(output != target).cumsum(dim=1)` counts the errors so far, this place included.",
+            "A place comes after an error if there was one *before* it: take the count without this place's own.",
+        ),
         reference=after_first_error,
         probes=_outputs_with_errors,
         mistakes=(
@@ -354,6 +712,11 @@ register(
                 "mean-of-rows",
                 _mean_of_rows,
                 "You average each row first. A row with one token left then weighs as much as a row with seven.",
+            ),
+            Mistake(
+                "rows-without-error-counted",
+                _from_the_front_without_error,
+                "Rows without any error are counted from their second place on. They have nothing after an error.",
             ),
             Mistake(
                 "share-of-all-places",

@@ -1,21 +1,26 @@
-"""Exercises of notebook 04: a training step, honest evaluation, perplexity, going on from a checkpoint."""
+"""Exercises of notebook 04: a step, fresh examples, the best weights, evaluation, perplexity, resuming."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from ..evaluation import token_accuracy, token_loss
 from ..model import Seq2Seq
+from ..task import SubstringTask
 from ..training import train_step as canonical_train_step
+from .comparison import difference
 from .engine import Exercise, Mistake, register
-from .probes import VOCABULARY, random_model
+from .probes import VOCABULARY, fill_at_random, left_as_found, random_model
+from .trials import WrongAnswer
 
 GRADIENT_CLIP = 1.0
+TASK_LENGTH = 10  # with so many inputs, no example comes twice by chance
 
 
 def _batch(generator: torch.Generator, batch_size: int = 5) -> tuple[Tensor, Tensor]:
@@ -27,22 +32,34 @@ def _parameters(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-# 4.1: three steps from the same start; what is compared is where they lead, and the losses on the way.
+# 4.1: three steps from the same start; what is compared is where they lead, and the losses on the way. Dropout is 0,
+# because right answers may draw their random numbers in another order; that it is switched on is seen by itself.
 
 
 def train_step(model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor, target: Tensor) -> Tensor:
     return canonical_train_step(model, optimizer, source, target, gradient_clip=GRADIENT_CLIP)
 
 
-def _three_steps(answer: Callable, arguments: tuple) -> tuple[Tensor, Tensor]:
-    (seed,) = arguments
-    model = random_model(seed, dropout=0.3).eval()  # a step has to put it in training mode itself
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+def _three_steps(answer: Callable, arguments: tuple) -> dict[str, object]:
+    seed, scale = arguments
+    model = random_model(seed).eval()  # a step has to put it in training mode itself
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale)
+    modes = []
+    for part in (model.encoder.dropout, model.decoder.dropout):
+        part.register_forward_pre_hook(lambda part, _: modes.append(part.training))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.5)
     generator = torch.Generator().manual_seed(seed)
-    losses = [answer(model, optimizer, *_batch(generator)) for _ in range(3)]
-    if any(loss is None for loss in losses):
-        raise ValueError("the loss is not returned")
-    return torch.stack([torch.as_tensor(loss).detach() for loss in losses]), _parameters(model)
+    losses = []
+    for _ in range(3):
+        source, target = _batch(generator)
+        losses.append(answer(model, optimizer, source.clone(), target.clone()))
+        if losses[-1] is None:
+            raise WrongAnswer("It does not give back the loss.")
+    if not all(modes):
+        raise WrongAnswer("While the loss was computed, the model, or a part of it, was in evaluation mode.")
+    return {"the losses of the three steps": losses, "the weights after three steps": _parameters(model)}
 
 
 def _clip_norm(model: Seq2Seq) -> None:
@@ -53,9 +70,20 @@ def _clip_values(model: Seq2Seq) -> None:
     nn.utils.clip_grad_value_(model.parameters(), GRADIENT_CLIP)
 
 
+def _clip_each(model: Seq2Seq) -> None:
+    for parameter in model.parameters():
+        nn.utils.clip_grad_norm_([parameter], GRADIENT_CLIP)
+
+
+def _scale_always(model: Seq2Seq) -> None:
+    norm = torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).norm()
+    for parameter in model.parameters():
+        parameter.grad /= norm
+
+
 def _step_as(
     zero: bool = True, training: bool = True, clip: Callable | None = _clip_norm, ratio: float = 1.0
-) -> object:
+) -> Callable:
     """A wrong training step: one of its parts left out or moved."""
 
     def answer(model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor, target: Tensor) -> Tensor:
@@ -83,8 +111,13 @@ register(
         title="One training step",
         minutes=15,
         difficulty=2,
+        hints=(
+            "The four lines above did it once. From the second call on, the first call's gradient is still in `.grad`.",
+            "`model.train()` first. `optimizer.zero_grad()` anywhere before `backward()`. Clip between "
+            "`backward()` and `step()`.",
+        ),
         reference=train_step,
-        probes=lambda: [(1,), (2,)],
+        probes=lambda: [(1, 1.0), (2, 1.0), (3, 0.1)],  # the last has gradients so small that nothing is clipped
         run=_three_steps,
         mistakes=(
             Mistake(
@@ -96,7 +129,7 @@ register(
             Mistake(
                 "not-clipped",
                 _step_as(clip=None),
-                "The optimizer uses the gradient at its full size. Clip its norm to 1 before the step, not after.",
+                "The optimizer uses the gradient at its full size. Clip its norm to 1 between `backward` and `step`.",
             ),
             Mistake(
                 "every-number-clipped",
@@ -106,24 +139,329 @@ register(
             Mistake(
                 "not-always-forced",
                 _step_as(ratio=0.5),
-                "Your decoder reads its own guesses now and then. With full teacher forcing the ratio is 1.",
+                "Your decoder reads its own guesses now and then. The ratio is 0.5 unless you give another; full "
+                "teacher forcing is 1.",
             ),
             Mistake(
                 "eval-mode",
                 _step_as(training=False),
-                "The model came in eval mode and stayed there, so dropout was off. A training step switches it on.",
+                "The model came in eval mode, where dropout is off. A step switches it on, before the forward pass.",
+            ),
+            Mistake(
+                "each-parameter-clipped",
+                _step_as(clip=_clip_each),
+                "You clip each parameter's gradient by itself. The norm of all of them together is to be at most 1.",
+            ),
+            Mistake(
+                "always-scaled",
+                _step_as(clip=_scale_always),
+                "You bring every gradient to norm 1. One that is smaller stays as it is.",
             ),
             Mistake(
                 "nothing-learned",
                 _step_without_learning,
-                "The loss is right, but the weights have not moved. Who asks for the gradient, and who uses it?",
+                "The loss is right, but the weights have not moved. Who asks for the gradient, who uses it, and is it "
+                "still there by then?",
             ),
         ),
     )
 )
 
 
-# 4.2: some targets are the model's own outputs, some are changed, so that every way of cheating gives another number.
+# 4.2: not the batches are compared, which another right answer may draw in another order, but what holds of them.
+
+
+def training_batches(
+    task: SubstringTask, n_epochs: int, steps: int, batch_size: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(n_epochs * steps):
+        yield task.sample(batch_size, generator)
+
+
+def _same_in_each_epoch(task, n_epochs, steps, batch_size, seed):
+    for _ in range(n_epochs):
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(steps):
+            yield task.sample(batch_size, generator)
+
+
+def _freshness(answer: Callable, arguments: tuple) -> bool:
+    length, n_epochs, steps, batch_size = arguments
+    task = SubstringTask(length)
+
+    def batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(answer(task, n_epochs, steps, batch_size, seed))
+
+    def sources(seed: int) -> list[Tensor]:
+        came = []
+        for batch in islice(batches(seed), n_epochs * steps + 1):
+            torch.rand(3)  # a run is not to depend on what else is drawn meanwhile
+            came.append(_source_of(batch, task, batch_size).clone())
+        if len(came) != n_epochs * steps:
+            found = len(came) if len(came) < n_epochs * steps else f"more than {n_epochs * steps}"
+            raise WrongAnswer(
+                f"{n_epochs} epochs of {steps} steps should bring {n_epochs * steps} batches, not {found}."
+            )
+        return came
+
+    first, again, others = sources(7), sources(7), (sources(8), sources(9))
+    if any(torch.equal(first[0], batch) for batch in first[1:steps]):
+        raise WrongAnswer("The second step brings the very examples of the first.")
+    if any(torch.equal(one, batch) for place, one in enumerate(first) for batch in first[:place]):
+        raise WrongAnswer("The second epoch brings the very examples of the first.")
+    if length == TASK_LENGTH and len(torch.cat(first).unique(dim=0)) < n_epochs * steps * batch_size:
+        raise WrongAnswer("Some examples come more than once in a run.")
+    if not all(torch.equal(one, two) for one, two in zip(first, again, strict=True)):
+        raise WrongAnswer("The same seed twice, and the examples differ.")
+    if any(torch.equal(one, two) for other in others for one, two in zip(first, other, strict=True)):
+        raise WrongAnswer("Another seed, and the examples are the same.")
+    if any(torch.equal(one, two) for one in first for two in others[0]):
+        raise WrongAnswer("Runs with the seeds 7 and 8 share whole batches.")
+    for one, two in zip(batches(7), batches(7), strict=True):  # side by side
+        if not torch.equal(one[0], two[0]):
+            raise WrongAnswer("Two runs side by side disturb each other.")
+    return True
+
+
+def _source_of(batch: object, task: SubstringTask, batch_size: int) -> Tensor:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise WrongAnswer("A batch should be a pair: the sources and their targets.")
+    source, target = batch
+    if source.shape != (batch_size, task.length):
+        raise WrongAnswer(f"The sources of a batch are {tuple(source.shape)}; expected {(batch_size, task.length)}.")
+    if not torch.equal(task.solve(source), target):
+        raise WrongAnswer("The targets of a batch are not those of its sources.")
+    return source
+
+
+def _batches_as(make_generator: Callable, n_batches: Callable = lambda n_epochs, steps: n_epochs * steps) -> Callable:
+    """A wrong stream: its generator made otherwise, or its number of batches."""
+
+    def answer(
+        task: SubstringTask, n_epochs: int, steps: int, batch_size: int, seed: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = make_generator(seed)
+        for _ in range(n_batches(n_epochs, steps)):
+            yield task.sample(batch_size, generator)
+
+    return answer
+
+
+def _seed_plus_epoch(
+    task: SubstringTask, n_epochs: int, steps: int, batch_size: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for epoch in range(n_epochs):
+        generator = torch.Generator().manual_seed(seed + epoch)
+        for _ in range(steps):
+            yield task.sample(batch_size, generator)
+
+
+def _unseeded(_seed: int) -> torch.Generator:
+    generator = torch.Generator()
+    generator.seed()
+    return generator
+
+
+def _same_in_each_step(
+    task: SubstringTask, n_epochs: int, steps: int, batch_size: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for _ in range(n_epochs * steps):
+        yield task.sample(batch_size, torch.Generator().manual_seed(seed))
+
+
+register(
+    Exercise(
+        id="4.2",
+        title="Find the bug: fresh examples in every epoch",
+        minutes=10,
+        difficulty=1,
+        hints=(
+            "Compare the first batch of the first epoch with the first batch of the second.",
+            "A generator that is made anew from the same seed begins at the beginning. When should it be made?",
+        ),
+        reference=training_batches,
+        probes=lambda: [(6, 2, 3, 5), (10, 3, 4, 7), (10, 4, 1, 6)],
+        run=_freshness,
+        given=_same_in_each_epoch,
+        mistakes=(
+            Mistake(
+                "same-in-each-epoch",
+                _same_in_each_epoch,
+                "The bug is still there: each epoch is to bring examples that were never seen before.",
+            ),
+            Mistake(
+                "same-in-each-step",
+                _same_in_each_step,
+                "Now even the steps repeat each other: the generator is made anew for each of them.",
+            ),
+            Mistake(
+                "seed-and-epoch-added",
+                _seed_plus_epoch,
+                "Each epoch of yours has a seed of its own, but seed 7's second epoch is seed 8's first. Runs with "
+                "different seeds should have nothing in common.",
+            ),
+            Mistake(
+                "seed-ignored",
+                _batches_as(lambda seed: torch.Generator().manual_seed(0)),
+                "The examples are fresh, but whoever asks for another seed gets the same run.",
+            ),
+            Mistake(
+                "not-repeatable",
+                _batches_as(_unseeded),
+                "The examples are fresh, but nobody can repeat this run: nothing is decided by the seed.",
+            ),
+            Mistake(
+                "one-epoch",
+                _batches_as(lambda seed: torch.Generator().manual_seed(seed), lambda n_epochs, steps: steps),
+                "The examples are fresh, but they end after one epoch.",
+            ),
+        ),
+    )
+)
+
+
+# 4.3: training and validation are played by two functions that follow a script.
+
+
+def keep_best(model: nn.Module, train_epoch: Callable, validation_loss: Callable, n_epochs: int) -> dict[str, Tensor]:
+    best, best_loss = None, math.inf
+    for _ in range(n_epochs):
+        train_epoch(model)
+        loss = validation_loss(model)
+        if loss < best_loss:
+            best, best_loss = copy.deepcopy(model.state_dict()), loss
+    return best
+
+
+def _no_copy(model, train_epoch, validation_loss, n_epochs):
+    best, best_loss = None, math.inf
+    for _ in range(n_epochs):
+        train_epoch(model)
+        loss = validation_loss(model)
+        if loss < best_loss:
+            best, best_loss = model.state_dict(), loss
+    return best
+
+
+def _script(answer: Callable, arguments: tuple[list[float]]) -> object:
+    """Training adds 1 to every number; the losses come from the script, by how often the model was trained."""
+    (losses,) = arguments
+    model = nn.Sequential(fill_at_random(nn.Linear(3, 2), seed=len(losses)), nn.BatchNorm1d(2))  # which has buffers
+    untrained = model[0].bias.detach()[0].item()
+
+    def epochs_so_far(model: nn.Module) -> int:
+        return round(model[0].bias.detach()[0].item() - untrained)
+
+    def train_epoch(model: nn.Module) -> None:
+        if epochs_so_far(model) == len(losses) - 1:
+            raise WrongAnswer("The model is trained more often than n_epochs.")
+        for number in model.state_dict().values():
+            number.add_(1)
+
+    def validation_loss(model: nn.Module) -> float:
+        return losses[epochs_so_far(model)]
+
+    kept = answer(model, train_epoch, validation_loss, len(losses) - 1)
+    if kept is None:
+        return None
+    if not isinstance(kept, Mapping):
+        raise WrongAnswer(f"It should give back a state_dict, not a {type(kept).__name__}.")
+    if epochs_so_far(model) < len(losses) - 1:
+        raise WrongAnswer("The model is trained less often than n_epochs.")
+    own = {tensor.data_ptr() for tensor in model.state_dict().values()}
+    if any(tensor.data_ptr() in own for tensor in kept.values()):
+        raise WrongAnswer("What comes back are the model's own tensors: they change when it is trained further.")
+    return dict(kept)
+
+
+def _keep_as(better: Callable, order: str = "train, measure", stop: bool = False) -> Callable:
+    """A wrong way to keep the best. `better(loss, best, before)` decides; `before` is the loss of the epoch before."""
+
+    def answer(model: nn.Module, train_epoch: Callable, validation_loss: Callable, n_epochs: int) -> dict[str, Tensor]:
+        kept, best_loss, before = None, None, None
+        for _ in range(n_epochs):
+            if order == "train, measure":
+                train_epoch(model)
+            loss = validation_loss(model)
+            if kept is None or better(loss, best_loss, before):
+                kept, best_loss = copy.deepcopy(model.state_dict()), loss
+            elif stop:
+                break
+            if order == "measure, train":
+                train_epoch(model)
+            before = loss
+        return kept
+
+    return answer
+
+
+register(
+    Exercise(
+        id="4.3",
+        title="Find the bug: the best weights",
+        minutes=10,
+        difficulty=2,
+        hints=(
+            "Keep the best after epoch 1, train on, and look at what you kept. Has it changed?",
+            "`state_dict()` hands out the model's own tensors, and training changes them in place. What do you do with "
+            "a page that somebody else goes on writing on?",
+        ),
+        reference=keep_best,
+        # Losses before training, after epoch 1, 2, …; none twice.
+        probes=lambda: [
+            ([9.0, 3.0, 2.0, 4.0],),
+            ([0.5, 4.0, 5.0, 1.0, 3.0, 2.0],),
+            ([7.0, 1.0, 6.0, 2.0, 5.0],),
+            ([9.0, 3.0, 2.0, 1.0],),
+            ([50.0, 40.02, 40.03, 40.05, 40.01, 40.04],),
+        ],
+        run=_script,
+        given=_no_copy,
+        mistakes=(
+            Mistake(
+                "no-copy",
+                _no_copy,
+                "The bug is still there: what you keep changes while training goes on. Who else holds those tensors?",
+            ),
+            Mistake(
+                "last-weights",
+                _keep_as(lambda loss, best, before: True),
+                "These are the weights of the last epoch, whichever was best. What is each loss compared with?",
+            ),
+            Mistake(
+                "worst-kept",
+                _keep_as(lambda loss, best, before: loss > best),
+                "You keep the weights with the highest loss.",
+            ),
+            Mistake(
+                "never-kept",
+                lambda model, train_epoch, validation_loss, n_epochs: [
+                    train_epoch(model) for _ in range(n_epochs)
+                ].clear(),
+                "No weights come back. Is a `return` missing, or was no loss ever better than the first best_loss?",
+            ),
+            Mistake(
+                "better-than-the-epoch-before",
+                _keep_as(lambda loss, best, before: loss < before),
+                "You compare with the epoch before. An epoch can be better than the last one and still not the best.",
+            ),
+            Mistake(
+                "stopped-at-the-first-rise",
+                _keep_as(lambda loss, best, before: loss < best, stop=True),
+                "You stop as soon as the loss rises once. It may fall again.",
+            ),
+            Mistake(
+                "measured-before-training",
+                _keep_as(lambda loss, best, before: loss < best, order="measure, train"),
+                "You measure before each epoch, not after it: the untrained weights take part, the last ones do not.",
+            ),
+        ),
+    )
+)
+
+
+# 4.4: some targets are the model's own outputs, some are changed, so that every way of cheating gives another number.
 
 
 def accuracy_of(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
@@ -134,40 +472,52 @@ def accuracy_of(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int)
     return token_accuracy(output, target)
 
 
-def _evaluation(answer: Callable, arguments: tuple) -> tuple[Tensor, Tensor, Tensor]:
-    model, source, target, batch_size = arguments
-    before = _parameters(model)
-    accuracy = torch.as_tensor(float(answer(model, source, target, batch_size)))
-    return accuracy, torch.tensor(model.training), (_parameters(model) - before).abs().max()
+def _evaluation(answer: Callable, arguments: tuple) -> object:
+    model, _, _, batch_size = arguments
+    sizes = []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    afterwards = "The model is as it was."
+    try:
+        with left_as_found(model):
+            accuracy = answer(*arguments)
+    except WrongAnswer as changed:  # told only where the number is right
+        afterwards = str(changed)
+    if accuracy is None:
+        return None
+    if max(sizes, default=0) > batch_size:
+        raise WrongAnswer(f"{max(sizes)} examples went through the model at once, where batch_size is {batch_size}.")
+    return {"the accuracy": accuracy, "afterwards": afterwards}
 
 
 def _evaluations() -> list[tuple[Seq2Seq, Tensor, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     probes = []
-    for seed, n, batch_size, training in ((1, 11, 4, True), (2, 23, 5, True), (3, 9, 4, False)):
+    for seed, n, n_tokens, batch_size, training in ((1, 11, 6, 4, True), (2, 23, 9, 5, True), (3, 9, 6, 4, False)):
         model = random_model(seed, dropout=0.5).eval()
         source = torch.randint(0, VOCABULARY, (n, 4), generator=generator)
-        target = model.generate(source, 6)
+        target = model.generate(source, n_tokens)
         changed = torch.rand(target.shape, generator=generator) < 0.25
-        target = torch.where(changed, (target + 1) % VOCABULARY, target)
+        shift = torch.randint(1, VOCABULARY, target.shape, generator=generator)
+        target = torch.where(changed, (target + shift) % VOCABULARY, target)
         probes.append((model.train(training), source, target, batch_size))
     return probes
 
 
 def _exact_match_of(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
     was_training = model.training
-    output = model.eval().generate(source, target.shape[1])
+    model.eval()
+    output = torch.cat([model.generate(batch, target.shape[1]) for batch in source.split(batch_size)])
     model.train(was_training)
     return (output == target).all(dim=1).double().mean().item()
 
 
 def _accuracy_as(
-    forced: bool = False,
+    ratio: float = 0.0,
     eval_mode: bool = True,
     restore: bool | None = True,
     whole: bool = True,
     batch_means: bool = False,
-) -> object:
+) -> Callable:
     """A wrong evaluation: one precaution left out."""
 
     def answer(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
@@ -179,7 +529,7 @@ def _accuracy_as(
             if not whole and len(sources) < batch_size:
                 continue
             with torch.no_grad():
-                outputs.append(model(sources, targets, 1.0 if forced else 0.0).argmax(-1))
+                outputs.append(model(sources, targets, ratio).argmax(-1))
         if restore is None:
             model.train()
         elif restore:
@@ -195,17 +545,22 @@ def _accuracy_as(
 
 register(
     Exercise(
-        id="4.2",
+        id="4.4",
         title="Evaluation without leakage",
         minutes=15,
         difficulty=2,
+        hints=(
+            "`model.generate(batch, n)` writes without seeing any target. `source.split(batch_size)` gives the"
+            " batches, the last one shorter.",
+            "`model.training` says which mode the model is in. Put all outputs together before you average.",
+        ),
         reference=accuracy_of,
         probes=_evaluations,
         run=_evaluation,
         mistakes=(
             Mistake(
                 "teacher-forced",
-                _accuracy_as(forced=True),
+                _accuracy_as(ratio=1.0),
                 "Your decoder is shown the true tokens while it is being tested. It must read its own.",
             ),
             Mistake(
@@ -217,6 +572,24 @@ register(
                 "whole-examples",
                 _exact_match_of,
                 "This is exact match: you count whole examples. Token accuracy counts tokens.",
+            ),
+            Mistake(
+                "coins-flipped",
+                _accuracy_as(ratio=0.5),
+                "The decoder is shown true tokens now and then: `model(source, target)` flips coins unless it is given "
+                "a ratio.",
+            ),
+            Mistake(
+                "tokens-by-examples",
+                lambda model, source, target, batch_size: (
+                    accuracy_of(model, source, target, batch_size) * target.shape[1]
+                ),
+                "You divide by the number of examples. A share cannot be above 1: how many tokens are there?",
+            ),
+            Mistake(
+                "percent",
+                lambda model, source, target, batch_size: 100 * accuracy_of(model, source, target, batch_size),
+                "This is in per cent. The accuracy is a share, between 0 and 1.",
             ),
             Mistake(
                 "always-back-to-training",
@@ -245,7 +618,7 @@ register(
 )
 
 
-# 4.3
+# 4.5
 
 
 def perplexity(losses: list[float], tokens: list[int]) -> float:
@@ -254,12 +627,21 @@ def perplexity(losses: list[float], tokens: list[int]) -> float:
 
 register(
     Exercise(
-        id="4.3",
+        id="4.5",
         title="Perplexity over batches of several sizes",
         minutes=10,
         difficulty=2,
+        hints=(
+            "What is the total loss of a batch whose mean is 2 and which has 30 tokens?",
+            "Perplexity is `math.exp` of the mean loss per token. The exponential comes last.",
+        ),
         reference=perplexity,
-        probes=lambda: [([1.0, 3.0], [30, 10]), ([0.5, 0.75, 2.5], [512, 512, 64]), ([2.3], [8])],
+        probes=lambda: [
+            ([1.0, 3.0], [30, 10]),
+            ([0.5, 0.75, 2.5], [512, 512, 64]),
+            ([2.5, 0.5, 2.5, 1.0], [7, 30, 12, 5]),  # a loss twice, and batches in no order
+            ([2.3], [8]),
+        ],
         mistakes=(
             Mistake(
                 "mean-of-batch-means",
@@ -281,8 +663,20 @@ register(
             ),
             Mistake(
                 "divided-by-batches",
-                lambda losses, tokens: sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / len(losses),
+                lambda losses, tokens: math.exp(
+                    min(700, sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / len(losses))
+                ),
                 "You divide by the number of batches. Divide the summed loss by the number of tokens.",
+            ),
+            Mistake(
+                "never-divided",
+                lambda losses, tokens: math.exp(sum(loss * n for loss, n in zip(losses, tokens, strict=True))),
+                "You take the exponential of the loss of all tokens together. It wants the mean for one token.",
+            ),
+            Mistake(
+                "means-divided-by-tokens",
+                lambda losses, tokens: math.exp(sum(losses) / sum(tokens)),
+                "The losses are means already. Times its number of tokens, each becomes the loss of its whole batch.",
             ),
             Mistake(
                 "base-two",
@@ -299,7 +693,7 @@ register(
 )
 
 
-# 4.4: two steps after a checkpoint must lead where two steps without the stop have led.
+# 4.6: two steps after a checkpoint must lead where two steps without the stop have led.
 
 
 def resume(checkpoint: dict, model: Seq2Seq, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:
@@ -308,7 +702,7 @@ def resume(checkpoint: dict, model: Seq2Seq, optimizer: torch.optim.Optimizer, g
     generator.set_state(checkpoint["generator"])
 
 
-def _stop_and_go_on(answer: Callable, arguments: tuple) -> Tensor:
+def _stop_and_go_on(answer: Callable, arguments: tuple) -> dict[str, Tensor]:
     (seed,) = arguments
     model = random_model(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
@@ -320,15 +714,18 @@ def _stop_and_go_on(answer: Callable, arguments: tuple) -> Tensor:
         "optimizer": copy.deepcopy(optimizer.state_dict()),
         "generator": generator.get_state(),
     }
+    weights = copy.deepcopy(checkpoint["model"])
     model, generator = random_model(seed + 100), torch.Generator().manual_seed(seed + 100)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)  # the learning rate, too, is in the checkpoint
     answer(checkpoint, model, optimizer, generator)
     for _ in range(2):
         canonical_train_step(model, optimizer, *_batch(generator))
-    return _parameters(model)
+    if difference(weights, checkpoint.get("model")):
+        raise WrongAnswer("Going on has changed the checkpoint's own weights: they must be copied out of it.")
+    return {"the weights after two more steps": _parameters(model)}
 
 
-def _resume_without(name: str) -> object:
+def _resume_without(name: str) -> Callable:
     def answer(checkpoint, model, optimizer, generator) -> None:
         if name != "model":
             model.load_state_dict(checkpoint["model"])
@@ -342,10 +739,14 @@ def _resume_without(name: str) -> object:
 
 register(
     Exercise(
-        id="4.4",
+        id="4.6",
         title="Going on from a checkpoint",
         minutes=10,
         difficulty=2,
+        hints=(
+            "Adam remembers averages of the gradients, and the generator of the data remembers where it was.",
+            "Models and optimizers have `load_state_dict`, a `torch.Generator` has `set_state`.",
+        ),
         reference=resume,
         probes=lambda: [(1,), (2,)],
         run=_stop_and_go_on,
@@ -364,6 +765,12 @@ register(
                 "only-the-weights",
                 lambda checkpoint, model, optimizer, generator: model.load_state_dict(checkpoint["model"]),
                 "The weights are back. Two more things remember where the run was.",
+            ),
+            Mistake(
+                "names-rebound",
+                lambda checkpoint, model, optimizer, generator: copy.deepcopy(checkpoint),
+                "The three objects that were handed to you are as they were. `model = …` gives a name to something "
+                "else; load into the object itself.",
             ),
             Mistake(
                 "model-forgotten",

@@ -32,7 +32,7 @@ def quiz(notebook: int) -> None:
     questions = QUIZZES[notebook]
     box = ipywidgets.VBox([_question_widget(number, question) for number, question in enumerate(questions, start=1)])
     html = "\n".join(_question_html(number, question) for number, question in enumerate(questions, start=1))
-    show_widget(box, "\n".join(question.text for question in questions), html=html)
+    show_widget(box, "\n".join(question.text for question in questions), {"text/html": html})
 
 
 def _question_widget(number: int, question: Question) -> ipywidgets.VBox:
@@ -59,4 +59,4 @@ def _question_html(number: int, question: Question) -> str:
         f"{'Right' if option.right else 'Not quite'}. {escape(option.reason)}</details>"
         for option in question.options
     )
-    return f"<p><b>{number}. {escape(question.text)}</b></p>{options}"
+    return f"<p style='margin-top: 1em'><b>{number}. {escape(question.text)}</b></p>{options}"

@@ -1,0 +1,182 @@
+"""Whether two outcomes are the same, and the words for how they are not: kind first, then shape, then value."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# What float32 answers that sum in another order stay well inside of. A single number is compared more strictly than a
+# table, so that a rounded one does not pass for the value itself; whole numbers are compared exactly.
+TABLE_TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+NUMBER_TOLERANCE = {"rtol": 1e-5, "atol": 1e-8}
+SHOWN_ELEMENTS = 40  # whole numbers up to this many are printed whole, with all their rows
+SHOWN_IN_A_ROW = 12
+PICTURED_SIDE = 40  # a larger table is no longer seen at a glance
+
+
+def normal(value: Any) -> Any:
+    """Numbers, lists of numbers and arrays become tensors, so that any of them may stand for the others."""
+    if isinstance(value, Tensor):
+        return value.detach().to_dense() if value.is_sparse else value.detach().clone()
+    if isinstance(value, torch.nn.Module):
+        return normal(value.state_dict())
+    if isinstance(value, Mapping):
+        return {name: normal(value[name]) for name in value}
+    if isinstance(value, numbers.Number) and not isinstance(value, complex):
+        return _number_tensor(value)
+    if isinstance(value, np.ndarray) or (isinstance(value, (list, tuple)) and _plain(value)):
+        with contextlib.suppress(ValueError, TypeError):  # rows of several lengths, or what is not a number
+            return torch.as_tensor(np.ascontiguousarray(value))
+    if isinstance(value, (list, tuple)):
+        return tuple(normal(item) for item in value)
+    return value
+
+
+def _number_tensor(value: Any) -> Tensor:
+    if isinstance(value, numbers.Integral) and abs(value) < 2**63:
+        return torch.tensor(value if isinstance(value, bool) else int(value))
+    try:
+        return torch.tensor(float(value), dtype=torch.double)
+    except OverflowError:
+        return torch.tensor(math.inf, dtype=torch.double)
+
+
+def _plain(value: Any) -> bool:
+    """Whether lists hold only Python's own numbers and further such lists."""
+    return all(_plain(item) for item in value) if isinstance(value, (list, tuple)) else isinstance(value, (int, float))
+
+
+def _stacked(parts: tuple) -> Any:
+    """Rows that came one by one, as one tensor; what does not fit together stays as it is."""
+    parts = tuple(_stacked(part) if isinstance(part, tuple) else part for part in parts)
+    if parts and all(isinstance(part, Tensor) and part.shape == parts[0].shape for part in parts):
+        return torch.stack(parts)
+    return parts
+
+
+def difference(expected: Any, got: Any) -> str | None:
+    """None where the two agree; else the first way in which they do not."""
+    expected, got = normal(expected), normal(got)
+    if isinstance(expected, Tensor) or isinstance(got, Tensor):
+        expected, got = (_stacked(one) if isinstance(one, tuple) else one for one in (expected, got))
+    if isinstance(expected, Tensor) and isinstance(got, Tensor):
+        return _tensor_difference(expected, got)
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for name in expected:
+            found = difference(expected[name], got[name]) if name in got else "missing"
+            if found:
+                told = got.get(name)
+                return f"{name}: {told}" if isinstance(told, str) else f"{name}:\n{found}"
+        return (
+            f"There is something in it that does not belong there: {brief(list(got))}."
+            if len(got) > len(expected)
+            else None
+        )
+    if isinstance(expected, tuple) and isinstance(got, tuple):
+        if len(expected) != len(got):
+            return f"It gives back {_kind(got)}; expected {_kind(expected)}."
+        for number, (want, have) in enumerate(zip(expected, got, strict=True), start=1):
+            found = difference(want, have)
+            if found:
+                return f"Part {number} of what it gives back: {found}"
+        return None
+    if type(expected) is type(got) and not isinstance(expected, (Tensor, tuple, dict)):
+        return None if expected == got else f"yours     {brief(got)}\nexpected  {brief(expected)}"
+    return f"It gives back {_kind(got)}; expected {_kind(expected)}."
+
+
+def tables(expected: Any, got: Any) -> tuple[Tensor, Tensor] | None:
+    """The first pair of tables (rows, columns) that differ inside the two outcomes, for a picture; None without one."""
+    expected, got = normal(expected), normal(got)
+    if isinstance(expected, Tensor) or isinstance(got, Tensor):
+        expected, got = (_stacked(one) if isinstance(one, tuple) else one for one in (expected, got))
+    if isinstance(expected, dict) and isinstance(got, dict):
+        expected, got = tuple(expected.values()), tuple(got.values())
+    if isinstance(expected, tuple) and isinstance(got, tuple):
+        pairs = [tables(want, have) for want, have in zip(expected, got, strict=False)]
+        return next((pair for pair in pairs if pair is not None), None)
+    if not isinstance(expected, Tensor) or not isinstance(got, Tensor) or expected.shape != got.shape:
+        return None
+    if expected.dim() not in (2, 3) or not (~_same(expected, got)).any():
+        return None
+    if expected.dim() == 3:
+        first = int((~_same(expected, got)).flatten(1).any(dim=1).nonzero()[0])
+        expected, got = expected[first], got[first]
+    return (expected, got) if max(expected.shape) <= PICTURED_SIDE else None
+
+
+def brief(value: Any) -> str:
+    """A value in a line: its numbers where they are few, else what kind of thing it is."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and value.dim() < 2 and value.numel() <= SHOWN_IN_A_ROW:
+            return str(np.round(value.tolist(), 4).tolist())
+        if not value.is_floating_point() and value.numel() <= SHOWN_ELEMENTS:
+            return str(value.tolist())
+        return f"a tensor {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= 200 and "object at 0x" not in text and "\n" not in text else f"a {type(value).__name__}"
+
+
+def _same(expected: Tensor, got: Tensor) -> Tensor:
+    if not expected.is_floating_point():
+        return got == expected
+    tolerance = TABLE_TOLERANCE if expected.dim() > 0 else NUMBER_TOLERANCE
+    return torch.isclose(got.double(), expected.double(), equal_nan=True, **tolerance)
+
+
+def _tensor_difference(expected: Tensor, got: Tensor) -> str | None:
+    if expected.dim() == 0 and got.numel() == 1:
+        got = got.reshape(())  # a tensor with one number in it will do for a number
+    if expected.shape != got.shape:
+        both = [f"yours     {brief(got)}", f"expected  {brief(expected)}"] if expected.dim() and got.dim() else []
+        shown = [line for line in both if line.endswith("]")]
+        return "\n".join([f"It gives back {_kind(got)}; expected {_kind(expected)}.", *shown])
+    if got.is_complex():
+        return "It gives back complex numbers."
+    if expected.dim() > 0 and got.is_floating_point() and not expected.is_floating_point():
+        return "It gives back numbers with a decimal point; tokens are whole numbers, in PyTorch torch.long."
+    same = _same(expected, got)
+    if same.all():
+        return None
+    if expected.dim() == 0:
+        return f"yours     {_number(got)}\nexpected  {_number(expected)}"
+    place = tuple((~same).nonzero()[0].tolist())
+    largest = f", the largest by {(got - expected).abs().max().item():.3g}" if expected.is_floating_point() else ""
+    return (
+        f"yours     {_around(got, place)}\nexpected  {_around(expected, place)}\n"
+        f"first difference at {list(place)}: {_number(got[place])}, expected {_number(expected[place])} "
+        f"({int((~same).sum())} of {same.numel()} differ{largest})"
+    )
+
+
+def _around(tensor: Tensor, place: tuple[int, ...]) -> str:
+    """The whole tensor where it is small, else the row that holds the place."""
+    short = brief(tensor)
+    if short.startswith("["):
+        return short
+    row = tensor[place[:-1]]
+    shown = brief(row[:SHOWN_IN_A_ROW])
+    cut = shown if len(row) <= SHOWN_IN_A_ROW else f"{shown[:-1]}, …]"
+    return f"{cut}  (row {list(place[:-1])} of {tuple(tensor.shape)})" if place[:-1] else cut
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        if value.dim() < 2:
+            return "one number" if value.dim() == 0 or len(value) == 1 else f"{len(value)} numbers in a row"
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, tuple):
+        return "one thing in a list" if len(value) == 1 else f"{len(value)} things"
+    return f"a {type(value).__name__}"
+
+
+def _number(value: Tensor) -> str:
+    number = value.item()
+    return str(int(number)) if math.isfinite(number) and number == int(number) else f"{number:.7g}"

@@ -1,0 +1,316 @@
+"""Wrong answers that nobody named: each is refused, by the property that it lacks."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils import SubstringTask
+from course_utils.teaching import EXERCISES, check
+
+sample = EXERCISES["1.5"].reference
+
+
+def drawn(change):
+    """The right sampler, its batch changed afterwards: `change` gets the source and the target."""
+
+    def answer(n, generator):
+        source, target = sample(n, generator)
+        return change(source, target)
+
+    return answer
+
+
+def solved(source):
+    return source, EXERCISES["1.3"].reference(source)
+
+
+def with_column(place, values):
+    """The right sampler with one column of the source replaced."""
+
+    def change(source, _target):
+        source[:, place] = values(source)
+        return solved(source)
+
+    return drawn(change)
+
+
+def one_by_one(n, generator):
+    rows = [sample(1, generator) for _ in range(n)]
+    return torch.cat([source for source, _ in rows]), torch.cat([target for _, target in rows])
+
+
+def a_draw_for_all(n, generator):
+    source, target = sample(1, generator)
+    return source.expand(n, -1).clone(), target.expand(n, -1).clone()
+
+
+def repeating_digits(source, _target):
+    source[:, 6:] = source[:, 2:6]
+    return solved(source)
+
+
+def in_the_order_of_starts(source):
+    """The column's own digits, dealt out so that larger starts have larger ones."""
+    return source[:, 3].sort().values[source[:, 0].argsort().argsort()]
+
+
+def neighbours_now_and_then(source, _target):
+    source[1::20, 2:] = source[0 : len(source) - 1 : 20, 2:]
+    return solved(source)
+
+
+def batches(change):
+    """Right batches, each changed before it is handed out: `change` gets the task, the source and the target."""
+
+    def answer(task, n_epochs, steps, batch_size, seed):
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(n_epochs * steps):
+            yield change(task, *task.sample(batch_size, generator))
+
+    return answer
+
+
+def uses_the_global_generator(task, n_epochs, steps, batch_size, seed):
+    torch.manual_seed(seed)
+    for _ in range(n_epochs * steps):
+        yield task.sample(batch_size)
+
+
+SHARED = {}
+
+
+def shares_a_generator(task, n_epochs, steps, batch_size, seed):
+    generator = SHARED.setdefault(seed, torch.Generator())
+    generator.manual_seed(seed)
+    for _ in range(n_epochs * steps):
+        yield task.sample(batch_size, generator)
+
+
+class Encoder(EXERCISES["2.3"].reference):
+    """The right encoder, for others to spoil."""
+
+
+class DropsTheState(Encoder):
+    def forward(self, source):
+        return self.dropout(self.rnn(self.embedding(source))[1])
+
+
+class DropsBoth(Encoder):
+    def forward(self, source):
+        return self.dropout(super().forward(source))
+
+
+class AlwaysHalf(Encoder):
+    def __init__(self, *sizes):
+        super().__init__(*sizes[:-1], 0.5 if sizes[-1] else 0.0)
+
+
+class DropsWholeVectors(Encoder):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.dropout = nn.Dropout1d(sizes[-1])
+
+
+class Detached(Encoder):
+    def forward(self, source):
+        return super().forward(source).detach()
+
+
+class EmbeddingsDetached(Encoder):
+    def forward(self, source):
+        return self.rnn(self.dropout(self.embedding(source).detach()))[1]
+
+
+class GoesToSleep(Encoder):
+    def forward(self, source):
+        self.eval()
+        return super().forward(source)
+
+
+class OneMoreLayer(Encoder):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.more = nn.Linear(2, 2)
+
+
+class NothingDropped(Encoder):
+    def forward(self, source):
+        start = torch.zeros(self.rnn.num_layers, len(source), self.rnn.hidden_size)
+        weights = (self.rnn._flat_weights, True, self.rnn.num_layers, 0.0, False, False, True)
+        return torch.gru(self.embedding(source), start, *weights)[1]
+
+
+class Remembers(Encoder):
+    calls = 0
+
+    def forward(self, source):
+        self.calls += 1
+        return super().forward(source) * (1 + 0.1 * (self.calls > 1))
+
+
+def cell_without_gradient(*arguments):
+    with torch.no_grad():
+        return EXERCISES["2.2"].reference(*arguments)
+
+
+def cell_with_one_detached(x, h, *weights):
+    return EXERCISES["2.2"].reference(x, h.detach(), *weights)
+
+
+def step_of_new_state_only(decoder, token, hidden):
+    return EXERCISES["3.1"].reference(decoder, token, hidden)[1]
+
+
+def step_detached(decoder, token, hidden):
+    logits, hidden = EXERCISES["3.1"].reference(decoder, token, hidden)
+    return logits, hidden.detach()
+
+
+def loss_as_a_number(model, source, target):
+    return EXERCISES["3.4"].reference(model, source, target).item()
+
+
+def loss_with_a_frozen_encoder(model, source, target):
+    hidden = model.encoder(source).detach()
+    inputs = torch.cat([torch.zeros_like(target[:, :1]), target[:, :-1]], dim=1)
+    return nn.functional.cross_entropy(model.decoder(inputs, hidden)[0].flatten(0, 1), target.flatten())
+
+
+def decodes_in_training_mode(model, source, max_length):
+    tokens = model.generate(source, max_length)
+    model.train()
+    return tokens
+
+
+def step_without_the_loss(model, optimizer, source, target):
+    EXERCISES["4.1"].reference(model, optimizer, source, target)
+
+
+def all_at_once(model, source, target, batch_size):
+    return EXERCISES["4.4"].reference(model, source, target, len(source))
+
+
+def only_the_top_is_restored(model, source, target, batch_size):
+    training = model.training
+    accuracy = EXERCISES["4.4"].reference(model.eval(), source, target, batch_size)
+    model.training = training
+    return accuracy
+
+
+def kept_as(change):
+    def answer(model, train_epoch, validation_loss, n_epochs):
+        best = EXERCISES["4.3"].reference(model, train_epoch, validation_loss, n_epochs)
+        return change(model, best, train_epoch)
+
+    return answer
+
+
+def live_tensors(model, best, _train_epoch):
+    model.load_state_dict({name: best[name] for name in best})
+    for parameter in model.parameters():
+        parameter.data += 10
+    return model.state_dict()
+
+
+def trains_a_copy(model, train_epoch, validation_loss, n_epochs):
+    return EXERCISES["4.3"].reference(copy.deepcopy(model), train_epoch, validation_loss, n_epochs)
+
+
+def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
+    EXERCISES["4.6"].reference(checkpoint, model, optimizer, generator)
+    for name, parameter in model.named_parameters():
+        parameter.data = checkpoint["model"][name]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("1.5", lambda n, generator: EXERCISES["1.5"].reference, "two things"),
+        ("1.5", drawn(lambda source, target: (source.tolist(), target)), "should be a tensor, not a list"),
+        ("1.5", drawn(lambda source, target: (source[:, :9], target)), "whole numbers in a table"),
+        ("1.5", lambda n, generator: sample(n, torch.Generator().manual_seed(1)), "Another seed, and the batch"),
+        (
+            "1.5",
+            lambda n, generator: sample(n, torch.Generator().manual_seed(generator.initial_seed())),
+            "the first again",
+        ),
+        ("1.5", one_by_one, "one by one"),
+        ("1.5", lambda n, generator: SubstringTask().sample(n, generator), "`task.sample` is what you are to"),
+        ("1.5", with_column(3, in_the_order_of_starts), "something about the start or the length"),
+        ("1.5", drawn(neighbours_now_and_then), "has the digits of its neighbour"),
+        ("1.5", drawn(lambda source, target: (source, target.roll(1, 0))), "A target does not fit its source"),
+        ("1.5", a_draw_for_all, "never comes"),
+        (
+            "1.5",
+            drawn(lambda source, target: (source + torch.eye(10).long()[0], target)),
+            "Starts go from 0 to 5; yours go from 1 to 6",
+        ),
+        (
+            "1.5",
+            drawn(lambda source, target: (source - torch.eye(10).long()[1], target)),
+            "shortest length is 2; yours is 1",
+        ),
+        ("1.5", with_column(2, lambda source: 1 + source[:, 2] // 2), "digits 1 to 9 are not"),
+        ("1.5", drawn(repeating_digits), "says something about another"),
+        ("1.5", with_column(4, lambda source: source[:, 1] + 1), "not equally likely"),
+        ("1.5", drawn(lambda source, _: solved(source[source[:, 0].argsort()])), "the next one's"),
+        ("1.5", with_column(3, lambda source: (source[:, 2] + source[:, 0]) % 9 + 1), "says something about another"),
+        ("2.2", cell_without_gradient, "no gradient flows back"),
+        ("2.2", cell_with_one_detached, "no gradient reaches h"),
+        ("2.3", lambda *sizes: lambda source: source, "should be an nn.Module"),
+        ("2.3", NothingDropped, "In training mode nothing is dropped."),
+        ("2.3", OneMoreLayer, "does not belong there"),
+        ("2.3", DropsTheState, "nothing is dropped from the embeddings"),
+        ("2.3", DropsBoth, "Numbers of the final state are dropped"),
+        ("2.3", AlwaysHalf, "Asked for a dropout of 0.2"),
+        ("2.3", DropsWholeVectors, "single numbers"),
+        ("2.3", Detached, "No gradient flows back"),
+        ("2.3", EmbeddingsDetached, "the gradient that reaches the embeddings: none"),
+        ("2.3", GoesToSleep, "switches itself to eval mode"),
+        ("2.3", Remembers, "does it remember something"),
+        ("3.1", step_of_new_state_only, "two things"),
+        ("3.1", step_detached, "the gradient through the new state: none"),
+        ("3.3", lambda logits, target: nn.functional.cross_entropy(logits.mT, target), "ready-made"),
+        ("3.4", loss_as_a_number, "a tensor with one number"),
+        ("3.4", loss_with_a_frozen_encoder, "No gradient flows back from the loss to encoder"),
+        ("3.5", decodes_in_training_mode, "not left in the mode"),
+        ("3.7", lambda model, source, target, coins: print(), "Is a `return` missing"),
+        ("4.1", step_without_the_loss, "does not give back the loss"),
+        ("4.2", batches(lambda task, source, target: source), "should be a pair"),
+        ("4.2", batches(lambda task, source, target: (source[:2], target[:2])), "The sources of a batch are"),
+        ("4.2", batches(lambda task, source, target: (source, target.roll(1, 0))), "not those of its sources"),
+        (
+            "4.2",
+            batches(lambda task, source, target: task.sample(1) and solved(source[:1].repeat(len(source), 1))),
+            "more than once",
+        ),
+        ("4.2", uses_the_global_generator, "disturb each other"),
+        ("4.2", shares_a_generator, "disturb each other"),
+        ("4.3", kept_as(lambda model, best, _: copy.deepcopy(model)), "a state_dict, not a Sequential"),
+        ("4.3", kept_as(live_tensors), "the model's own tensors"),
+        ("4.3", kept_as(lambda model, best, train_epoch: train_epoch(model) or best), "more often than n_epochs"),
+        ("4.3", trains_a_copy, "less often than n_epochs"),
+        ("4.4", all_at_once, "went through the model at once"),
+        ("4.4", only_the_top_is_restored, "its parts are not"),
+        ("4.4", lambda model, source, target, batch_size: print(), "Is a `return` missing"),
+        ("4.6", takes_the_checkpoints_own_tensors, "must be copied out of it"),
+    ],
+)
+def test_an_unnamed_wrong_answer_is_refused_by_the_property_it_lacks(name, answer, words):
+    result = check(name, answer)
+    assert not result.passed
+    assert words in result.message
+
+
+def test_the_example_whose_target_does_not_fit_is_shown():
+    shown = []
+
+    def last_one_spoiled(source, target):
+        target[-1, 0] += 1
+        shown.append(f"source  {source[-1].tolist()}\ntarget  {target[-1].tolist()}")
+        return source, target
+
+    message = check("1.5", drawn(last_one_spoiled)).message
+    assert any(example in message for example in shown)
