@@ -13,46 +13,49 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from tqdm.notebook import tqdm
 
-from .plots import lines, png
+from .plots import STRUCTURE, lines, png, structure
 from .training import Callback, Run
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 LOSSES_PER_POINT = 16  # the live curve averages this many steps: single losses are too noisy to read
 
 
-def show_widget(widget: ipywidgets.Widget, text: str, still: bytes | None = None, html: str | None = None) -> None:
-    """Display a widget; where widgets do not run, the reader sees `still` (a PNG), `html` or else `text`."""
+def show_widget(widget: ipywidgets.Widget, text: str, beside: dict[str, object] | None = None) -> None:
+    """Display a widget, and beside it what readers see where no widgets run: by MIME type, or else `text`."""
     bundle: dict = {
         "text/plain": text,
         WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id},
+        **(beside or {}),
     }
-    if still is not None:
-        bundle["image/png"] = still
-    if html is not None:
-        bundle["text/html"] = html
-    metadata = {} if still is None else {"image/png": {"alt": text}}
+    metadata = {"image/png": {"alt": text}} if "image/png" in bundle else {}
     display(bundle, metadata=metadata, raw=True)
 
 
-def explore(draw: Callable[..., Figure], alt: str, **controls: ipywidgets.Widget) -> ipywidgets.VBox:
-    """Controls above the picture that `draw` makes of their values; it is drawn anew when one of them moves."""
+def explore(
+    draw: Callable[..., Figure], alt: str, measured: bool = False, **controls: ipywidgets.Widget
+) -> ipywidgets.VBox:
+    """Controls above the picture that `draw` makes of their values; it is drawn anew when one of them moves.
 
-    def frame() -> bytes:
-        return png(draw(**{name: control.value for name, control in controls.items()}))
+    For `measured` see `plots.show`.
+    """
+
+    def frame() -> Figure:
+        return draw(**{name: control.value for name, control in controls.items()})
 
     first = frame()
-    picture = ipywidgets.Image(value=first, format="png")
+    still = png(first)
+    picture = ipywidgets.Image(value=still, format="png")
     picture.layout.max_width = "100%"
     picture.layout.object_fit = "contain"
     picture.layout.align_self = "flex-start"  # else a column of widgets stretches it out of shape
 
     def redraw(_change: object) -> None:
-        picture.value = frame()
+        picture.value = png(frame())
 
     for control in controls.values():
         control.observe(redraw, names="value")
     box = ipywidgets.VBox([*controls.values(), picture])
-    show_widget(box, alt, still=first)
+    show_widget(box, alt, {"image/png": still, STRUCTURE: structure(first, measured)})
     return box
 
 
