@@ -14,6 +14,7 @@ _HOMES = {
     "evaluation": (
         "Scores",
         "accuracy_after_first_error",
+        "before_end",
         "evaluate",
         "evaluating",
         "exact_match",
@@ -26,6 +27,7 @@ _HOMES = {
         "token_loss",
     ),
     "training": (
+        "FASTEST",
         "ORIGINAL",
         "RECIPES",
         "SMALL",

@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="train|evaluate|decode", parser_class=_Parser)
 
     train = verbs.add_parser("train", help="train a network by a recipe and save it")
-    train.add_argument("--recipe", default="tuned", help="original or tuned (default: tuned)")
+    train.add_argument("--recipe", default="tuned", help="original, tuned or fastest (default: tuned)")
     train.add_argument("--epochs", type=int, help="another number of epochs than the recipe's")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--until", type=float, metavar="SHARE", help="stop at this exact match on held-out examples")

@@ -44,11 +44,21 @@ class SyntheticDataset(IterableDataset):
 
 
 def batches(
-    task: SubstringTask, batch_size: int, n_batches: int, generator: torch.Generator
+    task: SubstringTask, batch_size: int, n_batches: int, generator: torch.Generator, length_weight: float = 0.0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Fresh batches, source (B, S) and target (B, T), drawn on the generator's device and never repeated."""
+    """Fresh batches, source (B, S) and target (B, T), drawn on the generator's device and never repeated.
+
+    With a length weight, pairs come more often than the task's sampler draws them, by their length to this power:
+    long substrings are learned last, and failing at one of them is what most mistakes are.
+    """
+    chances = torch.tensor([task.pair_probability(*pair) * pair[1] ** length_weight for pair in task.pairs])
+    chances, pairs = chances.to(generator.device), torch.tensor(task.pairs, device=generator.device)
     for _ in range(n_batches):
-        yield task.sample(batch_size, generator)
+        source, target = task.sample(batch_size, generator)
+        if length_weight:
+            source[:, :2] = pairs[chances.multinomial(batch_size, replacement=True, generator=generator)]
+            target = task.solve(source)
+        yield source, target
 
 
 def held_out(task: SubstringTask, n: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
