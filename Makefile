@@ -1,39 +1,64 @@
 # The course's verbs. `make help` lists them.
 PYTHON ?= python3
 RUN := .venv/bin/python
+RUN_HOMES := .venv-homes/bin/python
 NOTEBOOK ?=
 LAB_ARGS ?=
+REPO ?=
+SPACE := $(subst ,, )
 NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb notebooks/0$(NOTEBOOK)_*.ipynb))
 # Strict: whatever a cell prints is compared with what is stored.
 NBVAL := $(RUN) -m pytest -c tests/nbval.ini --rootdir=. --nbval --nbval-current-env --nbval-cell-timeout=600
 
 .DEFAULT_GOAL := help
-.PHONY: help environment lab test run records clean
+.PHONY: help environment environment-homes lab test test-homes test-browser mutants run student site links records clean
 
 help:  ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 environment:  ## make .venv and install the course in it (the other verbs do this by themselves)
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "There is no $(PYTHON): install Python 3.11 to 3.13, or name yours, for example \`make lab PYTHON=python3.12\`." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "The course needs Python 3.11 to 3.13, and $(PYTHON) is another: install one and name it, for example \`make lab PYTHON=python3.12\`." >&2; exit 1; }
 	@$(PYTHON) tools/environment.py
 
+environment-homes: environment  ## make .venv-homes, which the verbs need that meet other programs (they do this by themselves)
+	@$(RUN) tools/homes.py
+
 lab: environment  ## open the course in JupyterLab; LAB_ARGS="--no-browser --port 8899" passes options on
 	@$(RUN) tools/lab.py $(LAB_ARGS)
 
 test: known-notebook environment  ## run every notebook and every test; NOTEBOOK=03 runs one notebook
-	@$(RUN) -m pytest $(if $(NOTEBOOK),tests/test_notebooks.py -k "$(basename $(notdir $(NOTEBOOKS)))")
-	@failed=0; for notebook in $(NOTEBOOKS); do echo $$notebook; $(NBVAL) $$notebook || failed=1; done; exit $$failed
+	@failed=0; $(RUN) -m pytest $(if $(NOTEBOOK),tests/test_notebooks.py -k "$(subst $(SPACE), or ,$(basename $(notdir $(NOTEBOOKS))))") || failed=1; \
+	for notebook in $(NOTEBOOKS); do echo $$notebook; $(NBVAL) $$notebook || failed=1; done; exit $$failed
+
+test-homes: environment-homes  ## run the course where it is used: browser, Colab, site, solutions, nbgrader (20 minutes)
+	@$(RUN_HOMES) -m pytest tests/homes
+
+test-browser:  ## run every notebook in JupyterLab in Chromium; installs nothing
+	@test -x $(RUN_HOMES) || { echo "There is no .venv-homes: \`make environment-homes\` makes it." >&2; exit 1; }
+	@$(RUN_HOMES) -m pytest tests/homes/test_browser.py
+
+mutants: environment-homes  ## change the code in 400 places, one at a time: do the tests notice? (an hour or two; it can be stopped)
+	@$(RUN_HOMES) benchmarks/mutation.py
 
 run: known-notebook environment  ## execute the notebooks and store their outputs; NOTEBOOK=03 does one
 	@$(RUN) tools/notebooks.py $(NOTEBOOKS)
+
+student: environment  ## write the notebooks without solutions, for nbgrader too, to build/student/
+	@$(RUN) tools/student.py
+
+site: environment-homes  ## build the course as static HTML in build/site/, from the notebooks as they are stored
+	@$(RUN_HOMES) tools/build_site.py
+
+links: environment  ## write the repository's address and version into every link; REPO=owner/name sets the address
+	@$(RUN) tools/links.py $(REPO)
 
 records: environment  ## measure what notebook 04 and the README show (half an hour; recorded runs are kept)
 	@$(RUN) benchmarks/recipes.py
 	@$(RUN) benchmarks/batches.py
 
-clean:  ## remove the environment and everything built; your own my_notebooks/ stays
-	rm -rf .venv build .pytest_cache .ruff_cache course_utils.egg-info
+clean:  ## remove the environments and everything built; your own my_notebooks/ stays
+	rm -rf .venv .venv-homes build .coverage* .pytest_cache .ruff_cache course_utils.egg-info
 
 .PHONY: known-notebook
 known-notebook:

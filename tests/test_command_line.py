@@ -325,3 +325,12 @@ def test_python_m_course_utils_refuses_bad_input_with_one_line_and_status_2(chec
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("course_utils: start 7 with length 3 is impossible")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_interrupt_outside_training_is_said_in_a_line(run, checkpoint, monkeypatch):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "load_model", interrupted)
+    stopped = run(f"evaluate {checkpoint}")
+    assert (stopped.status, stopped.out, stopped.err) == (130, "", "course_utils: interrupted.\n")

@@ -80,6 +80,17 @@ def test_batches_are_fresh_draws_from_one_generator():
         assert torch.equal(target, expected_target)
 
 
+def test_weighted_batches_bring_long_substrings_more_often():
+    task = SubstringTask(8)
+    ((source, target),) = batches(task, 100_000, 1, torch.Generator().manual_seed(3), length_weight=2.0)
+    assert torch.equal(target, task.solve(source))
+    weights = {pair: task.pair_probability(*pair) * pair[1] ** 2 for pair in task.pairs}
+    for pair, weight in weights.items():
+        expected = weight / sum(weights.values())
+        share = (source[:, :2] == torch.tensor(pair)).all(dim=1).double().mean().item()
+        assert share == pytest.approx(expected, abs=5 * (expected / 100_000) ** 0.5)
+
+
 def test_held_out_examples_are_these():
     """Every score of the course is measured on them: if they change, every recorded score is out of date."""
     source, target = held_out(SubstringTask(), 10_000)

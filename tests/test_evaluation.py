@@ -9,6 +9,7 @@ from torch import Tensor
 from course_utils import (
     SubstringTask,
     accuracy_after_first_error,
+    before_end,
     evaluate,
     exact_match,
     kind_of_mistake,
@@ -255,3 +256,8 @@ def test_the_table_of_no_mistakes_says_so():
 def test_a_perfect_model_has_no_mistakes():
     source, target = SubstringTask().sample(50, torch.Generator())
     assert mistakes(source, target, target) == []
+
+
+def test_a_row_says_what_stands_before_its_first_end_token():
+    tokens = torch.tensor([[4, 9, 0, 0], [5, 0, 3, 0], [7, 8, 6, 2], [0, 1, 1, 1]])
+    assert before_end(tokens) == [[4, 9], [5], [7, 8, 6, 2], []]

@@ -180,6 +180,12 @@ def test_every_parameter_is_drawn_evenly_between_its_bounds():
         assert abs(parameter.var() / (0.08**2 / 3) - 1) < 5 * (0.8 / n) ** 0.5, name
 
 
+def test_initial_weights_have_the_range_asked_for(model):
+    init_weights(model, torch.Generator().manual_seed(0), initial_range=3.0)
+    largest = max(parameter.abs().max().item() for parameter in model.parameters())
+    assert 2.9 < largest <= 3
+
+
 def test_initial_weights_come_from_the_generator(model):
     def weights_of(seed: int) -> Tensor:
         init_weights(model, torch.Generator().manual_seed(seed))

@@ -1,8 +1,10 @@
 """Figures: they hold what they were given, and the same figure gives the same picture."""
 
 import io
+import json
 import math
 
+import figures
 import matplotlib.image
 import numpy as np
 import pytest
@@ -156,3 +158,55 @@ def test_show_describes_the_picture_for_those_who_cannot_see_it(monkeypatch):
     assert shown["data"]["text/plain"] == "A rising line."
     assert shown["metadata"] == {"image/png": {"alt": "A rising line."}}
     assert shown["data"]["image/png"].startswith(b"\x89PNG")
+
+
+def test_a_comparison_shows_both_tables_and_how_far_they_are_apart():
+    figure = plots.comparison([[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.5], [3.0, math.nan]])
+    panels = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title("left") for axes in panels] == ["expected", "yours", "apart by"]
+    tables = [np.ma.filled(axes.images[0].get_array(), math.nan) for axes in panels]
+    assert np.array_equal(tables[2], [[0, 0.5], [0, math.nan]], equal_nan=True)
+    assert panels[0].images[0].get_clim() == panels[1].images[0].get_clim()
+
+
+def test_the_structure_of_lines_says_what_they_show():
+    series = {"one": [1.0, 2.0, 4.0], "two": [3.0, 2.0, 1.0]}
+    (axes,) = plots.structure(plots.lines(series, "Title", "x", "y", log_y=True))["axes"]
+    assert (axes["title"], axes["labels"], axes["scales"]) == ("Title", ["x", "y"], ["linear", "log"])
+    assert axes["legend"] == ["one", "two"]
+    assert [y["values"] for _, y in axes["lines"]] == list(series.values())
+    measured = plots.structure(plots.lines(series, "Title", "x", "y"), measured=True)
+    assert measured["measured"]
+    assert [y for _, y in measured["axes"][0]["lines"]] == [
+        {"shape": [3], "finite": True, "trend": "rises"},
+        {"shape": [3], "finite": True, "trend": "falls"},
+    ]
+
+
+def test_the_structure_of_bars_and_tables_has_their_values():
+    bars = plots.structure(plots.bars({"a": [1.0, 2.0], "b": [3.0, 4.0]}, ["x", "y"], "Title", "share"))["axes"][0]
+    assert bars["bars"]["values"] == [1, 2, 3, 4]
+    assert bars["texts"] == ["1.00", "2.00", "3.00", "4.00"]
+    grid = plots.structure(plots.pair_grid({(0, 2): 0.5, (0, 3): 0.25, (1, 2): 0.125}, "Title", "p"))["axes"][0]
+    assert grid["images"] == [{"shape": [2, 2], "values": [0.5, 0.25, 0.125, None]}]
+
+
+@pytest.mark.parametrize(
+    ("values", "trend", "finite"),
+    [([0.0, 5.0, 1.0], "", True), ([2.0, 2.0], "", True), ([], "", True), ([1.0, math.nan], "", False)],
+)
+def test_a_trend_is_told_only_where_there_is_one(values, trend, finite):
+    line = plots.structure(plots.lines({"y": values}, "Title", "x", "y"), measured=True)["axes"][0]["lines"][0][1]
+    assert line == {"shape": [len(values)], "finite": finite, "trend": trend}
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_figure_still_consists_of_what_it_did(name):
+    stored = json.loads(figures.STORED.read_text(encoding="utf-8"))[name]
+    came = figures.contents(figures.FIGURES[name]())
+    same = figures.same(stored, came)
+    assert same, f"{name} differs; if that is wanted, `.venv/bin/python tests/figures.py` stores it"
+
+
+def test_every_kind_of_figure_is_stored():
+    assert json.loads(figures.STORED.read_text(encoding="utf-8")).keys() == figures.FIGURES.keys()

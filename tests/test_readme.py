@@ -6,8 +6,10 @@ import statistics
 from pathlib import Path
 
 import pytest
+from right_answers import RIGHT_ANSWERS
 
 from course_utils import SubstringTask, load_record
+from course_utils.teaching import EXERCISES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,3 +53,13 @@ def test_what_the_readme_points_to_exists():
         assert (ROOT / target).exists(), target
     for verb in re.findall(r"`make ([a-z]+)", README):
         assert re.search(rf"^{verb}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M), verb
+
+
+def test_the_table_of_exercises_counts_what_is_there():
+    table = (ROOT / "benchmarks" / "EXERCISES.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d\.\d) \| .* \| (\d+) \| \d+ \| (\d+) \| \d+ \|$", table, flags=re.M)
+    counts = [(exercise.id, len(exercise.mistakes), len(RIGHT_ANSWERS[exercise.id])) for exercise in EXERCISES.values()]
+    assert [(id_, int(mistakes), int(right)) for id_, mistakes, right in rows] == counts
+    text = " ".join(README.split())
+    mistakes, right = sum(count[1] for count in counts), sum(count[2] for count in counts)
+    assert f"{len(counts)} exercises tell {mistakes} mistakes apart, and accept {right} right answers" in text

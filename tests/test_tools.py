@@ -1,6 +1,7 @@
-"""The tools behind make: the environment's one-sentence refusals, the reader's copies, storing outputs."""
+"""The tools behind make: refusals in one sentence, the readers' and the students' copies, storing outputs."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 import tomllib
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import solutions
+import student
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,15 +26,13 @@ def load(name):
 def environment(tmp_path, monkeypatch):
     """tools/environment.py, working on a folder of its own that is set up already."""
     module = load("environment")
-    for name in ("requirements.txt", "pyproject.toml"):
+    for name in ("requirements.txt", "requirements-homes.txt", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     bin_folder = tmp_path / ".venv" / "bin"
     bin_folder.mkdir(parents=True)
     (bin_folder / "python").symlink_to(sys.executable)
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
-    monkeypatch.setattr(module, "VENV_PYTHON", bin_folder / "python")
-    monkeypatch.setattr(module, "STAMP", tmp_path / ".venv" / "installed")
     return module
 
 
@@ -66,34 +67,58 @@ def test_this_python_can_make_environments(environment):
 
 
 def test_an_environment_whose_python_is_gone_is_refused(environment):
-    environment.VENV_PYTHON.unlink()
+    environment.python(environment.VENV).unlink()
     assert "make clean" in refusal(environment.main)
 
 
 def test_a_missing_package_is_named(environment):
     (environment.ROOT / "requirements.txt").write_text("pytest==1.2.3\n", encoding="utf-8")
-    assert "pytest 1.2.3 is wanted" in refusal(environment._check_packages)
+    assert "pytest 1.2.3 is wanted" in refusal(
+        lambda: environment._check_packages(environment.VENV, "requirements.txt")
+    )
     (environment.ROOT / "requirements.txt").write_text("no-such-package==1\n", encoding="utf-8")
-    assert "no-such-package 1 is wanted, but it is missing" in refusal(environment._check_packages)
+    assert "no-such-package 1 is wanted, but it is missing" in refusal(
+        lambda: environment._check_packages(environment.VENV, "requirements.txt")
+    )
 
 
 def test_a_failed_installation_is_refused_and_begun_again_next_time(environment, monkeypatch):
     monkeypatch.setattr(environment.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, returncode=1))
-    monkeypatch.setattr(environment, "_check_runs", lambda: None)
+    monkeypatch.setattr(environment, "_check_runs", lambda venv: None)
     assert "could not be installed" in refusal(environment.main)
-    assert not environment.STAMP.exists()
+    assert not environment.stamp(environment.VENV).exists()
 
 
 def test_an_installation_is_made_once_and_again_when_the_requirements_change(environment, monkeypatch):
     installed = []
     monkeypatch.setattr(environment, "_run", lambda command, sentence: installed.append(command))
-    monkeypatch.setattr(environment, "_check_packages", lambda: None)
+    monkeypatch.setattr(environment, "_check_packages", lambda venv, requirements: None)
     environment.main()
     environment.main()
     assert len(installed) == 1
     (environment.ROOT / "requirements.txt").write_text("pytest\n", encoding="utf-8")
     environment.main()
     assert len(installed) == 2
+
+
+def test_the_second_environment_sees_the_first_and_is_made_anew_when_that_changes(environment, monkeypatch):
+    installed = []
+    monkeypatch.setattr(environment, "_run", lambda command, sentence: installed.append(command[-1]))
+    monkeypatch.setattr(environment, "_check_runs", lambda venv: None)
+    monkeypatch.setattr(environment, "_check_packages", lambda venv, requirements: None)
+    monkeypatch.setitem(sys.modules, "environment", environment)
+    homes = load("homes")
+    site_packages = homes._site_packages(homes.HOMES)
+    site_packages.mkdir(parents=True)
+    environment.main()
+    homes.main()
+    homes.main()
+    assert installed == ["requirements.txt", "requirements-homes.txt"]
+    assert str(homes._site_packages(environment.VENV)) in (site_packages / "course.pth").read_text(encoding="utf-8")
+    (environment.ROOT / "requirements.txt").write_text("pytest\n", encoding="utf-8")
+    environment.main()
+    homes.main()
+    assert installed[2:] == ["requirements.txt", "requirements-homes.txt"]
 
 
 def test_the_readers_copies_are_made_once_and_never_overwritten(tmp_path):
@@ -111,7 +136,9 @@ def test_the_readers_copies_are_made_once_and_never_overwritten(tmp_path):
 def test_storing_outputs_twice_gives_the_same_bytes(tmp_path):
     cells = [
         nbformat.v4.new_code_cell("import ipywidgets, time\nfrom course_utils.widgets import show_widget"),
-        nbformat.v4.new_code_cell("show_widget(ipywidgets.IntSlider(), 'a slider', html='<b>still</b>')"),
+        nbformat.v4.new_code_cell(
+            "show_widget(ipywidgets.IntSlider(), 'a slider', beside={'text/html': '<b>still</b>'})"
+        ),
         nbformat.v4.new_code_cell("time.perf_counter()", metadata={"tags": ["measured"]}),
         nbformat.v4.new_markdown_cell("The end."),
     ]
@@ -138,6 +165,82 @@ def test_a_measured_cell_is_measured_again_when_its_code_changes(tmp_path):
     nbformat.write(changed, path)
     notebooks.execute(path)
     assert nbformat.read(path, as_version=4).cells[0].outputs[0].data["text/plain"] == "3"
+
+
+AFTER = """<details><summary>Hint 1</summary>
+
+Add.
+</details>
+<details><summary>Solution</summary>
+
+```python
+def increase(x):
+    return x + 1
+```
+Or the other way round.
+</details>
+
+## Then"""
+
+
+def exercise_cells(stub="def increase(x):\n    ...", after=AFTER):
+    said = nbformat.v4.new_output("stream", name="stdout", text="7.1 not attempted yet\n")
+    return [
+        nbformat.v4.new_markdown_cell("### Exercise 7.1"),
+        nbformat.v4.new_code_cell(stub, execution_count=1),
+        nbformat.v4.new_code_cell('check("7.1", increase)', outputs=[said], execution_count=2),
+        nbformat.v4.new_markdown_cell(after),
+    ]
+
+
+@pytest.mark.parametrize(
+    "stub", ["def increase(x):\n    ...", "class Increase:\n    ...", "def increase(x):\n    return x"]
+)
+def test_an_exercise_is_found_by_its_check_whatever_its_answer_cell_holds(stub):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1"), *exercise_cells(stub)])
+    found = solutions.exercises(notebook)
+    code = "def increase(x):\n    return x + 1\n"
+    assert found == [solutions.Exercise("7.1", "increase", answer_cell=2, check_cell=3, solution=code)]
+    solved = solutions.answer_with_solutions(notebook, found)
+    assert solved.cells[2].source == code.rstrip()
+    assert notebook.cells[2].source == stub
+
+
+def test_an_exercise_without_a_solution_is_refused():
+    notebook = nbformat.v4.new_notebook(cells=exercise_cells(after="No solution."))
+    with pytest.raises(ValueError, match=r"7\.1 has 0 solutions"):
+        solutions.exercises(notebook)
+
+
+def test_the_students_notebook_has_no_solution_and_a_graded_check():
+    given, taken = student.strip(nbformat.v4.new_notebook(cells=exercise_cells()))
+    assert "Hint 1" in given.cells[3].source
+    assert given.cells[3].source.endswith("</details>\n<!-- solution 7.1 -->\n\n## Then")
+    assert "return x + 1" in taken["7.1"]
+    assert "x + 1" not in nbformat.writes(given)
+    assert "nbgrader" not in given.cells[1].metadata
+    check = given.cells[2]
+    assert check.source == 'int(check("7.1", increase).passed)'
+    assert [output.output_type for output in check.outputs] == ["stream", "execute_result"]
+    assert check.outputs[1].data == {"text/plain": "0"}
+    assert check.outputs[1].execution_count == check.execution_count
+    assert check.metadata.nbgrader.grade_id == "exercise-7-1"
+
+
+def test_stripped_notebooks_are_restored_to_the_byte(tmp_path):
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    folder = tmp_path / "student"
+    folder.mkdir()
+    (folder / "old.ipynb").touch()
+    student.write(paths, folder)
+    taken = json.loads((tmp_path / "student_solutions.json").read_text(encoding="utf-8"))
+    assert [path.name for path in sorted(folder.iterdir())] == [path.name for path in paths]
+    for path in paths:
+        given = nbformat.read(folder / path.name, as_version=4)
+        assert "<summary>Solution</summary>" not in nbformat.writes(given)
+        assert (folder / path.name).read_bytes() != path.read_bytes()
+        nbformat.write(student.restore(given, taken[path.stem]), tmp_path / path.name)
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
 def test_the_environments_agree():

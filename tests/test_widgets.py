@@ -55,7 +55,7 @@ def test_a_slider_begins_at_its_lowest_value_unless_told_otherwise():
 
 
 def test_a_widget_without_a_still_picture_has_text_and_html(shown):
-    widgets.show_widget(ipywidgets.HTML(), "text", html="<p>text</p>")
+    widgets.show_widget(ipywidgets.HTML(), "text", {"text/html": "<p>text</p>"})
     data, metadata = shown[0]
     assert (data["text/plain"], data["text/html"]) == ("text", "<p>text</p>")
     assert "image/png" not in data

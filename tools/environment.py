@@ -16,28 +16,44 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-VENV_PYTHON = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-STAMP = VENV / "installed"  # written last, so a broken-off installation is begun again
 
 
 def main() -> None:
-    made_from = (ROOT / "requirements.txt").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
-    made_from += str(ROOT).encode()  # course_utils is installed by its path, so a moved folder is installed anew
-    wanted = hashlib.sha256(made_from).hexdigest()
-    if VENV.exists():
-        _check_runs()
-    if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
-        _check_packages()
+    create(VENV)
+    # course_utils is installed by its path, so a moved folder is installed anew
+    install(VENV, "requirements.txt", (ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode())
+
+
+def create(venv: Path) -> None:
+    """Make an environment without packages, or see that the one which is there runs."""
+    if venv.exists():
+        _check_runs(venv)
         return
-    if not VENV.exists():
-        _check_venv_can_be_made()
-        _run([sys.executable, "-m", "venv", str(VENV)], "Python could not make an environment in .venv; see above.")
+    _check_venv_can_be_made()
+    _run([sys.executable, "-m", "venv", str(venv)], f"Python could not make an environment in {venv.name}; see above.")
+
+
+def install(venv: Path, requirements: str, made_from: bytes) -> None:
+    """Install the packages, or find them: it is done once, and again when `requirements` or `made_from` changes."""
+    wanted = hashlib.sha256((ROOT / requirements).read_bytes() + made_from).hexdigest()
+    if stamp(venv).exists() and stamp(venv).read_text(encoding="utf-8") == wanted:
+        _check_packages(venv, requirements)
+        return
     print("Installing the course's packages. The first time this takes some minutes.", flush=True)
     _run(
-        [str(VENV_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"],
+        [str(python(venv)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements],
         "The packages could not be installed; pip says why above. The first set-up needs the network and about 2 GB.",
     )
-    STAMP.write_text(wanted, encoding="utf-8")
+    stamp(venv).write_text(wanted, encoding="utf-8")
+
+
+def stamp(venv: Path) -> Path:
+    """Says what was installed. Written last, so a broken-off installation is begun again."""
+    return venv / "installed"
+
+
+def python(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def _check_venv_can_be_made() -> None:
@@ -45,14 +61,14 @@ def _check_venv_can_be_made() -> None:
         _stop("This Python cannot make environments: on Debian and Ubuntu, `apt install python3-venv` mends that.")
 
 
-def _check_runs() -> None:
+def _check_runs(venv: Path) -> None:
     try:
-        subprocess.run([VENV_PYTHON, "-c", ""], check=True, capture_output=True)
+        subprocess.run([python(venv), "-c", ""], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        _stop("The environment in .venv is broken, its Python does not run: `make clean`, then try again.")
+        _stop(f"The environment in {venv.name} is broken, its Python does not run: `make clean`, then try again.")
 
 
-def _check_packages() -> None:
+def _check_packages(venv: Path, requirements: str) -> None:
     """Ask the environment itself whether each pinned package is there, in its pinned version."""
     program = (
         "import sys, importlib.metadata as m\n"
@@ -64,12 +80,12 @@ def _check_packages() -> None:
         "try: m.version('course_utils')\n"
         "except m.PackageNotFoundError: sys.exit('course_utils is missing')\n"
     )
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / requirements).read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if "==" in line and not line.startswith("#")]
-    result = subprocess.run([VENV_PYTHON, "-c", program, *pins], capture_output=True, text=True, check=False)
+    result = subprocess.run([python(venv), "-c", program, *pins], capture_output=True, text=True, check=False)
     if result.returncode:
         problem = result.stderr.strip().splitlines()[-1]
-        _stop(f"The environment in .venv is broken, {problem}: `make clean`, then try again.")
+        _stop(f"The environment in {venv.name} is broken, {problem}: `make clean`, then try again.")
 
 
 def _run(command: list[str], sentence: str) -> None:

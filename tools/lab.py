@@ -7,6 +7,7 @@ The copy, my_notebooks/, is made where it is missing and never overwritten: solv
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -30,10 +31,10 @@ def main(arguments: list[str]) -> int:
         print(f"Your own copies are in my_notebooks/: {', '.join(new)}", flush=True)
     # JupyterLab's root is the repository, so that an author finds notebooks/ beside my_notebooks/.
     command = [sys.executable, "-m", "jupyterlab", "--LabApp.default_url=/lab/tree/my_notebooks", *arguments]
-    try:
-        return subprocess.run(command, cwd=ROOT, check=False).returncode
-    except KeyboardInterrupt:  # Ctrl-C stops JupyterLab, which asks and cleans up by itself
-        return 0
+    process = subprocess.Popen(command, cwd=ROOT)
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C goes to JupyterLab too, which asks before it ends
+            return process.wait()
 
 
 if __name__ == "__main__":

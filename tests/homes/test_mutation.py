@@ -1,0 +1,117 @@
+"""`make mutants` tells a mutant that the tests notice from one that they cannot notice."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import mutation  # noqa: E402 (found only now)
+from mutation import Place, Verdict, Workshop  # noqa: E402
+
+SOURCE = 'def f(a: int | None, b):\n    """One."""\n    return a + b\n'
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    return Workshop(tmp_path / "workshop")
+
+
+def judge(workshop, place, new, seconds=60.0):
+    """What the first command says."""
+    return workshop.judge(Verdict(place, "", ""), new, dict.fromkeys(mutation.stages(place), seconds))
+
+
+def test_all_code_is_mutated():
+    files = {file for file, _ in mutation.programs()}
+    assert {"course_utils/model.py", "course_utils/teaching/engine.py", "notebooks/01_task_definition.ipynb"} <= files
+
+
+def test_places_are_those_of_both_tools_and_each_changes_what_runs():
+    source = mutation.programs()["course_utils/data.py", None]
+    found = mutation.places("course_utils/data.py", None, source)
+    kinds = {place.kind for place in found}
+    assert "NumberReplacer" in kinds
+    assert "swapped arguments" in kinds
+    for place in found:
+        new = mutation.changed(place, source)
+        assert new is None or new != source
+
+
+def test_nothing_is_changed_where_nothing_runs():
+    places = [Place("f.py", None, "ReplaceBinaryOperator_BitOr_Add", 0, 1), Place("f.py", None, "NumberReplacer", 0, 1)]
+    assert mutation.changed(places[0], SOURCE) is None
+    assert mutation.changed(places[1], "x = 1\n") != "x = 1\n"
+    assert "a - b" in mutation.changed(Place("f.py", None, "ReplaceBinaryOperator_Add_Sub", 0, 3), SOURCE)
+
+
+def test_a_package_mutant_is_killed_by_a_test_and_the_module_is_put_back(workshop):
+    file = "course_utils/errors.py"
+    before = (workshop.folder / file).read_bytes()
+    new = before.decode().replace("class InputError(ValueError)", "class InputError(TypeError)")
+    assert new != before.decode()
+    place = Place(file, None, "by hand", 0, 1)
+    verdict = judge(workshop, place, new)
+    assert verdict.killed_by.startswith("tests/")
+    assert (verdict.survived, verdict.waits) == (0, False)
+    assert (workshop.folder / file).read_bytes() == before
+
+
+@pytest.mark.parametrize(("addition", "killed"), [("\nprint('more')", True), ("\nmore = 1", False)])
+def test_a_notebook_mutant_is_judged_by_the_outputs(workshop, addition, killed):
+    file = "notebooks/01_task_definition.ipynb"
+    source = mutation.programs()[file, 2]
+    place = Place(file, 2, "by hand", 0, 1)
+    verdict = judge(workshop, place, source + addition)
+    assert (verdict.killed_by is not None) == killed
+    assert not verdict.waits
+
+
+def test_a_mutant_that_never_ends_is_too_slow(workshop):
+    place = Place("course_utils/errors.py", None, "by hand", 0, 1)
+    verdict = judge(workshop, place, "while True: pass", seconds=0.2)
+    assert verdict.killed_by == "too slow"
+
+
+def test_the_same_seed_draws_the_same_sample_and_verdicts_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(mutation, "programs", lambda: {("course_utils/errors.py", None): SOURCE})
+    first, n_places = mutation.sample(0, 5)
+    assert first == mutation.sample(0, 5)[0]
+    assert n_places >= len(first) == 5
+    kept = tmp_path / "kept.jsonl"
+    verdicts = [Verdict(place, *mutation._difference(SOURCE, new), killed_by="tests/t.py::t") for place, new in first]
+    kept.write_text("".join(mutation.line(verdict) for verdict in verdicts), encoding="utf-8")
+    assert mutation.judged(first, kept, workers=1) == verdicts  # none is judged again
+
+
+def test_the_report_counts_and_lists(monkeypatch, tmp_path):
+    def verdict(file, number, killed_by, survived=1, cell=None):
+        place = Place(file, cell, "kind", number, number)
+        return Verdict(place, f"old {number}", f"new {number}", killed_by, survived)
+
+    known = tmp_path / "equivalent.toml"
+    known.write_text('[[mutant]]\nfile = "course_utils/a.py"\nbefore = "old 3"\nafter = "new 3"\nwhy = "It is."\n')
+    monkeypatch.setattr(mutation, "EQUIVALENT", known)
+    notebook = "notebooks/b.ipynb"
+    monkeypatch.setattr(mutation, "programs", lambda: {(notebook, 4): "claim('1', x > 1)\ny = 2"})
+    verdicts = [
+        verdict("course_utils/a.py", 1, "tests/t.py"),
+        verdict("course_utils/a.py", 2, None),
+        verdict("course_utils/a.py", 3, None),
+        verdict(notebook, 2, "too slow", cell=4),
+        verdict(notebook, 1, None, cell=4),  # in the claim
+        dataclasses.replace(verdict("course_utils/a.py", 5, None), before="torch.cuda.set_rng_state(x)"),
+        verdict(notebook, 9, None, survived=0, cell=4),  # waits for its first command
+    ]
+    text = mutation.report(verdicts, 7, 1000)
+    assert "7 were drawn" in text
+    assert "6 of these judged" in text
+    assert "1 mutants in lines that only a GPU can run, and 1 in claims" in text
+    assert "| in all | 4 | 2 | 0.500 | 0.150 to 0.850 | 1 | 0.667 |" in text
+    assert "course_utils/a.py:2" in text
+    assert "Equivalent: It is." in text
+    assert not any(words in text for words in ("old 1", "old 5", "old 9"))
+    assert "1 were killed by taking ten times" in text
