@@ -346,6 +346,12 @@ def test_two_exercises_cannot_share_an_id():
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.5]), "first difference at [1]: 2.5, expected 2"),
         ((torch.zeros(2), torch.ones(3)), (torch.zeros(2), torch.zeros(3)), "Part 2"),
         ((torch.zeros(2), torch.ones(3)), (torch.zeros(2),), "one thing in a list; expected 2 things"),
+        ([[4, 9], [5]], [[4, 9], [5, 3]], "Part 2 of what it gives back: It gives back 2 numbers in a row"),
+        ([[4, 9], [5]], [[4, 9], [5, 3]], "yours     [5, 3]\nexpected  [5]"),
+        ([[4, 9], [5]], [2, 1], "2 things.\nyours     [2, 1]\nexpected  [[4, 9], [5]]"),
+        ([[4, 9], [5]], [[4], [5, 9], [7]], "3 things; expected 2 things.\nyours     [[4], [5, 9], [7]]\nexpected  ["),
+        ([[1] * 19, [2] * 21], [3], "yours     [3]\nexpected  [[1, 1"),
+        ([[4, 9], [5]], [], "yours     []\nexpected  [[4, 9], [5]]"),
         ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "b:\nyours     3\nexpected  2"),
         ({"a": 1, "b": 2}, {"a": 1}, "b:\nmissing"),
         ({"a": 1}, {"a": 1, "c": 1}, "does not belong there"),
@@ -359,6 +365,21 @@ def test_two_exercises_cannot_share_an_id():
 )
 def test_a_difference_says_what_differs_first(expected, got, words):
     assert words in comparison.difference(expected, got)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        (([1] * 20, [2] * 21), [3]),  # 41 numbers
+        ((torch.zeros(2), torch.zeros(3)), [3]),
+        (([1], [1, 2]), [0.5]),
+        (([1], [1, 2]), "three"),
+        (torch.zeros(2, 3).long(), ([1], [1, 2])),
+    ],
+    ids=["long", "tables", "decimals", "text", "no rows wanted"],
+)
+def test_rows_that_say_little_are_not_shown(expected, got):
+    assert "yours" not in comparison.difference(expected, got)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def difference(expected: Any, got: Any) -> str | None:
         expected, got = (_stacked(one) if isinstance(one, tuple) else one for one in (expected, got))
     if isinstance(expected, Tensor) and isinstance(got, Tensor):
         return _tensor_difference(expected, got)
+    if isinstance(expected, tuple) and isinstance(got, Tensor) and got.dim() > 1 and _rows(expected) is not None:
+        got = tuple(got)  # rows that happen to be equally long, where those that are wanted are not
     if isinstance(expected, dict) and isinstance(got, dict):
         for name in expected:
             found = difference(expected[name], got[name]) if name in got else "missing"
@@ -81,7 +83,7 @@ def difference(expected: Any, got: Any) -> str | None:
         )
     if isinstance(expected, tuple) and isinstance(got, tuple):
         if len(expected) != len(got):
-            return f"It gives back {_kind(got)}; expected {_kind(expected)}."
+            return _other_kind(expected, got)
         for number, (want, have) in enumerate(zip(expected, got, strict=True), start=1):
             found = difference(want, have)
             if found:
@@ -89,7 +91,25 @@ def difference(expected: Any, got: Any) -> str | None:
         return None
     if type(expected) is type(got) and not isinstance(expected, (Tensor, tuple, dict)):
         return None if expected == got else f"yours     {brief(got)}\nexpected  {brief(expected)}"
-    return f"It gives back {_kind(got)}; expected {_kind(expected)}."
+    return _other_kind(expected, got)
+
+
+def _other_kind(expected: Any, got: Any) -> str:
+    """That two outcomes cannot be laid side by side; and the numbers themselves where they are few."""
+    lines = [f"It gives back {_kind(got)}; expected {_kind(expected)}."]
+    if isinstance(expected, tuple) and _rows(expected) is not None and _rows(got) is not None:
+        lines += [f"yours     {_rows(got)}", f"expected  {_rows(expected)}"]
+    return "\n".join(lines)
+
+
+def _rows(value: Any) -> list | None:
+    """The lists that a few rows of whole numbers stand for; None for anything else."""
+    parts = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(part, Tensor) and not (part.is_floating_point() and part.numel()) for part in parts):
+        return None  # what is empty has no kind of number
+    if sum(part.numel() for part in parts) > SHOWN_ELEMENTS:
+        return None
+    return [part.tolist() for part in parts] if isinstance(value, tuple) else value.tolist()
 
 
 def tables(expected: Any, got: Any) -> tuple[Tensor, Tensor] | None:
