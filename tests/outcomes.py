@@ -24,7 +24,10 @@ STORED = Path(__file__).with_name("outcomes.json")
 
 def outcomes(exercise: Exercise) -> dict[str, list]:
     """The probes themselves; and for each answer, what comes of each, down to the first that fails."""
-    answers = {"reference": exercise.reference} | {mistake.id: mistake.answer for mistake in exercise.mistakes}
+    answers = {"reference": exercise.reference}
+    for mistake in exercise.mistakes:
+        answers[mistake.id] = mistake.answer
+        answers |= {f"{mistake.id}, also {number}": answer for number, answer in enumerate(mistake.also, start=1)}
     if exercise.given is not None:
         answers["given"] = exercise.given
     probes = [_summary(comparison.normal(probe)) for probe in exercise.probes()]

@@ -37,9 +37,10 @@ from course_utils.teaching.engine import Exercise, Mistake
 from course_utils.teaching.quizzes import QUIZZES
 
 ALL_MISTAKES = [
-    pytest.param(exercise, mistake, id=f"{exercise.id}-{mistake.id}")
+    pytest.param(exercise, mistake, answer, id=f"{exercise.id}-{mistake.id}-{number}")
     for exercise in EXERCISES.values()
     for mistake in exercise.mistakes
+    for number, answer in enumerate((mistake.answer, *mistake.also))
 ]
 
 
@@ -51,10 +52,10 @@ def test_the_reference_passes(exercise):
     assert result.diagnosis is None
 
 
-@pytest.mark.parametrize(("exercise", "mistake"), ALL_MISTAKES)
-def test_each_mistake_is_recognised_as_itself(exercise, mistake):
+@pytest.mark.parametrize(("exercise", "mistake", "answer"), ALL_MISTAKES)
+def test_each_mistake_is_recognised_as_itself(exercise, mistake, answer):
     # The code that a "find the bug" exercise gives would count as not attempted: here somebody wrote it anew.
-    answer = (lambda *given: mistake.answer(*given)) if mistake.answer is exercise.given else mistake.answer
+    answer = (lambda *given: exercise.given(*given)) if answer is exercise.given else answer
     result = check(exercise.id, answer)
     assert not result.passed
     assert result.diagnosis == mistake.id
@@ -73,10 +74,15 @@ def what_comes_of(exercise, answer):
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 def test_no_two_mistakes_of_an_exercise_are_alike(exercise):
-    done = {mistake.id: what_comes_of(exercise, mistake.answer) for mistake in exercise.mistakes}
-    for (one, first), (other, second) in combinations(done.items(), 2):
+    done = [
+        (mistake.id, what_comes_of(exercise, answer))
+        for mistake in exercise.mistakes
+        for answer in (mistake.answer, *mistake.also)
+    ]
+    for (one, first), (other, second) in combinations(done, 2):
         pairs = zip(first, second, strict=False)
-        assert len(first) != len(second) or any(engine._difference(*pair) for pair in pairs), (one, other)
+        apart = len(first) != len(second) or any(engine._difference(*pair) for pair in pairs)
+        assert apart, (one, other)
 
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
@@ -158,7 +164,7 @@ def test_an_answer_that_does_nothing_on_purpose_is_attempted():
     [
         (lambda source: source.nonsense, "AttributeError"),
         (lambda source: sys.exit(), "tries to end the program"),
-        (lambda source: print("loud"), "Is a `return` missing?\nit printed   loud"),
+        (lambda source: print("loud"), "as `print(…)` and `….append(…)` do?\nit printed   loud"),
         (lambda source: np.array([None] * 8), "It gives back a ndarray"),
         (lambda source: 10**40, "It gives back one number; expected 8 numbers in a row"),
         (lambda source: "2 5 8", "It gives back a str"),

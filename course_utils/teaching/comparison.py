@@ -17,7 +17,9 @@ from torch import Tensor
 TABLE_TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 NUMBER_TOLERANCE = {"rtol": 1e-5, "atol": 1e-8}
 SHOWN_ELEMENTS = 40  # whole numbers up to this many are printed whole, with all their rows
+SHOWN_FLOATS = 24  # and numbers with decimals up to this many, so that a small case can be worked out again by hand
 SHOWN_IN_A_ROW = 12
+LONGEST_KIND = 100  # characters that say what the things are of which a result consists
 PICTURED_SIDE = 40  # a larger table is no longer seen at a glance
 
 
@@ -53,19 +55,29 @@ def _plain(value: Any) -> bool:
     return all(_plain(item) for item in value) if isinstance(value, (list, tuple)) else isinstance(value, (int, float))
 
 
-def _stacked(parts: tuple) -> Any:
-    """Rows that came one by one, as one tensor; what does not fit together stays as it is."""
-    parts = tuple(_stacked(part) if isinstance(part, tuple) else part for part in parts)
+def one_tensor(parts: Any) -> Any:
+    """What came row by row, or layer by layer, as one tensor; what does not fit together, and all else, as it is."""
+    if not isinstance(parts, (list, tuple)):
+        return parts
+    parts = tuple(one_tensor(part) for part in parts)
     if parts and all(isinstance(part, Tensor) and part.shape == parts[0].shape for part in parts):
         return torch.stack(parts)
     return parts
 
 
+def _stacked_like(wanted: Any, parts: Any) -> Any:
+    """Rows that came one by one, as one tensor where it has the shape that is wanted; else they stay several things."""
+    if not isinstance(wanted, Tensor) or not isinstance(parts, tuple):
+        return parts
+    stacked = one_tensor(parts)
+    fits = isinstance(stacked, Tensor) and (stacked.shape == wanted.shape or stacked.dim() < 2)
+    return stacked if fits else parts
+
+
 def difference(expected: Any, got: Any) -> str | None:
     """None where the two agree; else the first way in which they do not."""
     expected, got = normal(expected), normal(got)
-    if isinstance(expected, Tensor) or isinstance(got, Tensor):
-        expected, got = (_stacked(one) if isinstance(one, tuple) else one for one in (expected, got))
+    expected, got = _stacked_like(got, expected), _stacked_like(expected, got)
     if isinstance(expected, Tensor) and isinstance(got, Tensor):
         return _tensor_difference(expected, got)
     if isinstance(expected, tuple) and isinstance(got, Tensor) and got.dim() > 1 and _rows(expected) is not None:
@@ -115,8 +127,7 @@ def _rows(value: Any) -> list | None:
 def tables(expected: Any, got: Any) -> tuple[Tensor, Tensor] | None:
     """The first pair of tables (rows, columns) that differ inside the two outcomes, for a picture; None without one."""
     expected, got = normal(expected), normal(got)
-    if isinstance(expected, Tensor) or isinstance(got, Tensor):
-        expected, got = (_stacked(one) if isinstance(one, tuple) else one for one in (expected, got))
+    expected, got = _stacked_like(got, expected), _stacked_like(expected, got)
     if isinstance(expected, dict) and isinstance(got, dict):
         expected, got = tuple(expected.values()), tuple(got.values())
     if isinstance(expected, tuple) and isinstance(got, tuple):
@@ -135,7 +146,7 @@ def tables(expected: Any, got: Any) -> tuple[Tensor, Tensor] | None:
 def brief(value: Any) -> str:
     """A value in a line: its numbers where they are few, else what kind of thing it is."""
     if isinstance(value, Tensor):
-        if value.is_floating_point() and value.dim() < 2 and value.numel() <= SHOWN_IN_A_ROW:
+        if value.is_floating_point() and value.numel() <= (SHOWN_FLOATS if value.dim() > 1 else SHOWN_IN_A_ROW):
             return str(np.round(value.tolist(), 4).tolist())
         if not value.is_floating_point() and value.numel() <= SHOWN_ELEMENTS:
             return str(value.tolist())
@@ -193,8 +204,12 @@ def _kind(value: Any) -> str:
             return "one number" if value.dim() == 0 or len(value) == 1 else f"{len(value)} numbers in a row"
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, tuple):
-        return "one thing in a list" if len(value) == 1 else f"{len(value)} things"
-    return f"a {type(value).__name__}"
+        if len(value) < 2:
+            return "one thing in a list" if value else "an empty list"
+        kinds = [_kind(part) for part in value]
+        told = f"each {kinds[0]}" if len(set(kinds)) == 1 else " and ".join(kinds)
+        return f"{len(value)} things" + (f" ({told})" if _rows(value) is None and len(told) <= LONGEST_KIND else "")
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _number(value: Tensor) -> str:

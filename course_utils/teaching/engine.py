@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from IPython import get_ipython
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import plots
 from .comparison import brief, difference, tables
@@ -27,11 +27,15 @@ from .trials import Trial, carry_out
 
 @dataclass(frozen=True)
 class Mistake:
-    """One wrong idea: its id, an answer that has it, and the words that help without giving the answer away."""
+    """One wrong idea: its id, an answer that has it, and the words that help without giving the answer away.
+
+    `also` holds further answers that go wrong for the same reason and end differently.
+    """
 
     id: str
     answer: Callable
     message: str
+    also: tuple[Callable, ...] = ()
 
 
 def call(answer: Callable, arguments: tuple) -> Any:
@@ -78,6 +82,8 @@ class Result:
         """Nothing more: check has printed it already."""
 
 
+LONGEST_LINE = 100  # characters; longer inputs are shown one below the other
+
 EXERCISES: dict[str, Exercise] = {}
 _results: dict[str, Result] = {}  # the best, or else the latest, of each exercise in this session, for `progress`
 
@@ -120,8 +126,9 @@ def _judge(exercise: Exercise, answer: Any) -> Result:
     if exercise.given is not None and _same_code(answer, exercise.given):
         message = f"{name} not attempted yet: this is still the code you were given"
         return Result(name, passed=False, attempted=False, message=message)
-    if not callable(answer):
-        message = f"{name} not yet: check needs the function itself, without calling it, but got {brief(answer)}."
+    wanted = "class" if inspect.isclass(exercise.reference) else "function"
+    if not callable(answer) or (wanted == "class" and isinstance(answer, nn.Module)):
+        message = f"{name} not yet: check needs the {wanted} itself, without calling it, but got {brief(answer)}."
         return Result(name, passed=False, attempted=True, message=message)
 
     probes = exercise.probes()
@@ -170,9 +177,10 @@ def _remembers(exercise: Exercise, answer: Callable, probes: list[tuple], before
 def _recognised(exercise: Exercise, probes: list[tuple], trials: list[Trial]) -> Mistake | None:
     """The mistake that does on every probe what the answer does."""
     for mistake in exercise.mistakes:
-        pairs = zip(probes, trials, strict=False)
-        if not any(_difference(carry_out(exercise.run, mistake.answer, probe), trial) for probe, trial in pairs):
-            return mistake
+        for answer in (mistake.answer, *mistake.also):
+            pairs = zip(probes, trials, strict=False)
+            if not any(_difference(carry_out(exercise.run, answer, probe), trial) for probe, trial in pairs):
+                return mistake
     return None
 
 
@@ -186,16 +194,20 @@ def _inputs(exercise: Exercise, probe: tuple) -> str:
     names = list(inspect.signature(exercise.reference).parameters)
     if not probe or len(probe) < len(names):  # a trial of its own has inputs that say nothing to the reader
         return ""
-    return "with      " + ", ".join(f"{name} = {brief(value)}" for name, value in zip(names, probe, strict=False))
+    shown = [f"{name} = {brief(value)}" for name, value in zip(names, probe, strict=False)]
+    one_line = ", ".join(shown)
+    return "with      " + (one_line if len(one_line) <= LONGEST_LINE else ",\n          ".join(shown))
 
 
 def _is_stub(answer: Any) -> bool:
-    """Whether this is still the notebook's stub: `...` itself, or a function or class whose bodies are only `...`."""
+    """Whether this is still the notebook's stub: `...` itself, a function whose body is only `...`, or a class with
+    such a method whose others set nothing."""
     if answer is ...:
         return True
     if inspect.isclass(answer):
         bodies = [member for member in vars(answer).values() if inspect.isfunction(member)]
-        return any(_is_stub(body) for body in bodies)
+        begun = any(step.opname == "STORE_ATTR" for body in bodies for step in dis.get_instructions(body))
+        return any(_is_stub(body) for body in bodies) and not begun
     if not inspect.isfunction(answer):
         return False
     does_nothing = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}

@@ -10,8 +10,9 @@ from torch.nn.functional import dropout as dropout_always
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from ..model import Encoder
+from .comparison import difference, one_tensor
 from .engine import Exercise, Mistake, register
-from .probes import fill_at_random, left_as_found, one_tensor
+from .probes import fill_at_random, left_as_found
 from .trials import WrongAnswer
 
 

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from ..evaluation import accuracy_after_first_error, before_end, token_accuracy, token_loss
 from ..model import Decoder, Seq2Seq, shift_right, start_tokens
+from .comparison import one_tensor
 from .engine import Exercise, Mistake, register
-from .probes import VOCABULARY, left_as_found, one_tensor, random_model
+from .probes import VOCABULARY, left_as_found, random_model
 from .trials import WrongAnswer
 
 ZERO_SEED = 33  # a model that writes a 0 before its last token, and goes on

@@ -29,11 +29,6 @@ def fill_at_random(module: nn.Module, seed: int) -> nn.Module:
     return module
 
 
-def one_tensor(parts: object) -> object:
-    """What came row by row, or layer by layer, as one tensor; anything else as it is."""
-    return torch.stack(tuple(parts)) if isinstance(parts, (list, tuple)) else parts
-
-
 @contextlib.contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """An answer that only uses a model must not change it: WrongAnswer says what is not as it was before."""

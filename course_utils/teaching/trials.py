@@ -25,6 +25,10 @@ from .comparison import difference, normal
 SECONDS_ALLOWED = 30
 SECONDS_BETWEEN_STOPS = 0.05
 SHOWN_LINES = 5  # of what an answer prints
+NOTHING_BACK = (
+    "it gives back None. Is a `return` missing, or does what stands behind it give nothing, as `print(…)` and "
+    "`….append(…)` do?"
+)
 
 
 class WrongAnswer(Exception):  # noqa: N818 (it says what the answer is, and is caught in one place)
@@ -58,7 +62,7 @@ def carry_out(run: Callable[[Callable, tuple], Any], answer: Callable, probe: tu
         failure = f"it stopped with {type(error).__name__}: {str(error) or 'no message'}"
         return Trial(failure=failure, remarks=_where(error, answer) + _printed(printed))
     if value is None:
-        return Trial(failure="it gives back None. Is a `return` missing?", remarks=_printed(printed))
+        return Trial(failure=NOTHING_BACK, remarks=_printed(printed))
     if difference(normal(probe), normal(arguments)):
         return Trial(failure="it changes its inputs. Work on a copy: the caller still needs them.")
     return Trial(value=value, remarks=_printed(printed))
