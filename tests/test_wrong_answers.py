@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import SubstringTask
+from course_utils import SubstringTask, token_loss
 from course_utils.teaching import EXERCISES, check
 
 sample = EXERCISES["1.5"].reference
@@ -76,6 +76,10 @@ def uses_the_global_generator(task, n_epochs, steps, batch_size, seed):
     torch.manual_seed(seed)
     for _ in range(n_epochs * steps):
         yield task.sample(batch_size)
+
+
+def uses_the_global_generator_at_once(task, n_epochs, steps, batch_size, seed):
+    return list(uses_the_global_generator(task, n_epochs, steps, batch_size, seed))
 
 
 SHARED = {}
@@ -178,6 +182,26 @@ def loss_with_a_frozen_encoder(model, source, target):
     return nn.functional.cross_entropy(model.decoder(inputs, hidden)[0].flatten(0, 1), target.flatten())
 
 
+def probabilities_of_at_least(smallest):
+    def answer(logits, target):
+        return -logits.softmax(-1).gather(-1, target[..., None]).clamp(min=smallest).log().mean()
+
+    return answer
+
+
+def draws_the_tokens(model, source, max_length):
+    token, hidden, tokens = source[:, :1] * 0, model.encoder(source), []
+    for _ in range(max_length):
+        logits, hidden = model.decoder(token, hidden)
+        token = torch.multinomial(logits[:, 0].softmax(-1), 1)
+        tokens.append(token)
+    return torch.cat(tokens, dim=1)
+
+
+def flips_its_own_coins(model, source, target, coins):
+    return model(source, target, 0.5)
+
+
 def decodes_in_training_mode(model, source, max_length):
     tokens = model.generate(source, max_length)
     model.train()
@@ -186,6 +210,11 @@ def decodes_in_training_mode(model, source, max_length):
 
 def step_without_the_loss(model, optimizer, source, target):
     EXERCISES["4.1"].reference(model, optimizer, source, target)
+
+
+def step_measured_in_eval_mode_afterwards(model, optimizer, source, target):
+    EXERCISES["4.1"].reference(model, optimizer, source, target)
+    return token_loss(model.eval()(source, target, 1.0), target)
 
 
 def all_at_once(model, source, target, batch_size):
@@ -218,6 +247,25 @@ def trains_a_copy(model, train_epoch, validation_loss, n_epochs):
     return EXERCISES["4.3"].reference(copy.deepcopy(model), train_epoch, validation_loss, n_epochs)
 
 
+def copies_too_late(model, train_epoch, validation_loss, n_epochs):
+    return copy.deepcopy(EXERCISES["4.3"].given(model, train_epoch, validation_loss, n_epochs))
+
+
+def restored_and_handed_out(model, best, _train_epoch):
+    model.load_state_dict(best)
+    return model.state_dict()
+
+
+def saves_where_it_should_load(checkpoint, model, optimizer, generator):
+    checkpoint["model"] = model.state_dict()
+    EXERCISES["4.6"].reference(checkpoint, model, optimizer, generator)
+
+
+def sets_the_optimizers_state(checkpoint, model, optimizer, generator):
+    model.load_state_dict(checkpoint["model"])
+    optimizer.state = checkpoint["optimizer"]["state"]
+
+
 def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
     EXERCISES["4.6"].reference(checkpoint, model, optimizer, generator)
     for name, parameter in model.named_parameters():
@@ -237,11 +285,15 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
             "the first again",
         ),
         ("1.5", one_by_one, "one by one"),
+        ("1.5", drawn(lambda source, _: (source, torch.stack([SubstringTask().solve(row) for row in source]))), "one by"),
         ("1.5", lambda n, generator: SubstringTask().sample(n, generator), "`task.sample` is what you are to"),
         ("1.5", with_column(3, in_the_order_of_starts), "something about the start or the length"),
         ("1.5", drawn(neighbours_now_and_then), "has the digits of its neighbour"),
         ("1.5", drawn(lambda source, target: (source, target.roll(1, 0))), "A target does not fit its source"),
-        ("1.5", a_draw_for_all, "never comes"),
+        ("1.5", a_draw_for_all, "All rows have the same start"),
+        ("1.5", with_column(1, lambda source: 8 - source[:, 0]), "always have the same length"),
+        ("1.5", with_column(1, lambda source: source[:, 1].clamp(max=3)), "The pair (0, 4) never comes"),
+        ("1.5", with_column(0, lambda source: source[:, 0] // 2), "Start 3 never comes"),
         (
             "1.5",
             drawn(lambda source, target: (source + torch.eye(10).long()[0], target)),
@@ -273,11 +325,16 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
         ("3.1", step_of_new_state_only, "two things"),
         ("3.1", step_detached, "the gradient through the new state: none"),
         ("3.3", lambda logits, target: nn.functional.cross_entropy(logits.mT, target), "ready-made"),
+        ("3.3", probabilities_of_at_least(1e-9), "keeps the loss from growing"),
+        ("3.3", probabilities_of_at_least(1e-30), "Twice as large, they get the same loss"),
         ("3.4", loss_as_a_number, "a tensor with one number"),
         ("3.4", loss_with_a_frozen_encoder, "No gradient flows back from the loss to encoder"),
+        ("3.5", draws_the_tokens, "Does it draw tokens at random"),
+        ("3.7", flips_its_own_coins, "Does it flip coins of its own"),
         ("3.5", decodes_in_training_mode, "not left in the mode"),
         ("3.7", lambda model, source, target, coins: print(), "Is a `return` missing"),
         ("4.1", step_without_the_loss, "does not give back the loss"),
+        ("4.1", step_measured_in_eval_mode_afterwards, "computed after the step"),
         ("4.2", batches(lambda task, source, target: source), "should be a pair"),
         ("4.2", batches(lambda task, source, target: (source[:2], target[:2])), "The sources of a batch are"),
         ("4.2", batches(lambda task, source, target: (source, target.roll(1, 0))), "not those of its sources"),
@@ -286,15 +343,21 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
             batches(lambda task, source, target: task.sample(1) and solved(source[:1].repeat(len(source), 1))),
             "more than once",
         ),
-        ("4.2", uses_the_global_generator, "disturb each other"),
+        ("4.2", uses_the_global_generator, "with `torch.manual_seed`"),
+        ("4.2", uses_the_global_generator_at_once, "with `torch.manual_seed`"),
         ("4.2", shares_a_generator, "disturb each other"),
         ("4.3", kept_as(lambda model, best, _: copy.deepcopy(model)), "a state_dict, not a Sequential"),
         ("4.3", kept_as(live_tensors), "the model's own tensors"),
         ("4.3", kept_as(lambda model, best, train_epoch: train_epoch(model) or best), "more often than n_epochs"),
-        ("4.3", trains_a_copy, "less often than n_epochs"),
+        ("4.3", kept_as(restored_and_handed_out), "You have put the best ones back"),
+        ("4.3", copies_too_late, "And is the copy made before training goes on?"),
+        ("4.3", trains_a_copy, "A copy is trained"),
+        ("4.3", lambda model, *functions: EXERCISES["4.3"].reference(model, *functions[:-1], 2), "for 2 of 3 epochs"),
         ("4.4", all_at_once, "went through the model at once"),
         ("4.4", only_the_top_is_restored, "its parts are not"),
         ("4.4", lambda model, source, target, batch_size: print(), "Is a `return` missing"),
+        ("4.6", saves_where_it_should_load, "You change the checkpoint"),
+        ("4.6", sets_the_optimizers_state, "puts each in its place"),
         ("4.6", takes_the_checkpoints_own_tensors, "must be copied out of it"),
     ],
 )

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..evaluation import exact_match, token_accuracy
-from ..task import LARGEST_START, SHORTEST_SUBSTRING, SubstringTask, generate_example
+from ..task import LARGEST_START, SHORTEST_SUBSTRING, SubstringTask
+from .comparison import difference, normal
 from .engine import Exercise, Mistake, register
 from .trials import WrongAnswer
 
@@ -23,23 +24,41 @@ def solve(source: list[int]) -> list[int]:
     return TASK.solve(source).tolist()
 
 
-def _solve_as(substring: Callable, pad: Callable) -> Callable:
-    """A wrong `solve`, put together from how it cuts and how it pads."""
+def _wrong_solve(substring: Callable, *pads: Callable) -> tuple[Callable, ...]:
+    """Answers that cut wrongly in one way. Each fills up with zeros in a way of its own, which a right cut allows."""
 
-    def answer(source: list[int]) -> list[int]:
-        start, length, digits = source[0], source[1], source[2:]
-        return pad(substring(source, digits, start, length))
+    def answer(pad: Callable) -> Callable:
+        def fill(source: list[int]) -> list[int]:
+            start, length, digits = source[0], source[1], source[2:]
+            return pad(substring(source, digits, start, length), length)
 
-    return answer
+        return fill
+
+    return tuple(answer(pad) for pad in pads or (_pad_to_eight, _pad_by_length))
 
 
-def _pad_behind(cut: list[int]) -> list[int]:
+def _pad_to_eight(cut: list[int], length: int) -> list[int]:
     return cut[: TASK.n_digits] + [0] * (TASK.n_digits - len(cut))
 
 
+def _pad_by_length(cut: list[int], length: int) -> list[int]:
+    return cut + [0] * (TASK.n_digits - length)
+
+
+def _right_cut(source: list[int], digits: list[int], start: int, length: int) -> list[int]:
+    return digits[start : start + length]
+
+
 def _sources() -> list[tuple]:
+    """A source that shows most mistakes; then one of every pair."""
     rng = random.Random(1)
-    return [([3, 2, 4, 4, 9, 1, 7, 2, 6, 8],)] + [(generate_example(rng)[0],) for _ in range(30)]
+    pairs = [[*pair, *(rng.randint(1, 9) for _ in range(TASK.n_digits))] for pair in TASK.pairs]
+    return [(source,) for source in ([3, 2, 4, 4, 9, 1, 7, 2, 6, 8], *pairs)]
+
+
+def _in_several_forms(name: str, answers: tuple[Callable, ...], message: str) -> Mistake:
+    """One wrong idea whose answers end differently."""
+    return Mistake(name, answers[0], message, also=answers[1:])
 
 
 register(
@@ -56,55 +75,69 @@ register(
         reference=solve,
         probes=_sources,
         mistakes=(
-            Mistake(
+            _in_several_forms(
                 "length-as-end",
-                _solve_as(lambda source, digits, start, length: digits[start:length], _pad_behind),
+                _wrong_solve(lambda source, digits, start, length: digits[start:length]),
                 "length is how many digits to copy. Your slice uses it as the place where to stop.",
             ),
-            Mistake(
+            _in_several_forms(
                 "counts-the-header",
-                _solve_as(lambda source, digits, start, length: source[start : start + length], _pad_behind),
+                _wrong_solve(lambda source, digits, start, length: source[start : start + length], _pad_to_eight),
                 "start counts from x0, the first digit. You count from the very front, where start and length stand.",
             ),
-            Mistake(
+            _in_several_forms(
                 "start-and-length-exchanged",
-                _solve_as(lambda source, digits, start, length: digits[length : length + start], _pad_behind),
+                _wrong_solve(lambda source, digits, start, length: digits[length : length + start], _pad_to_eight),
                 "The source begins with start, then length. You read them the other way round.",
             ),
-            Mistake(
+            _in_several_forms(
                 "counts-from-one",
-                _solve_as(lambda source, digits, start, length: ([0, *digits])[start : start + length], _pad_behind),
+                (
+                    *_wrong_solve(
+                        lambda source, digits, start, length: [0, *digits][start : start + length], _pad_to_eight
+                    ),
+                    *_wrong_solve(lambda source, digits, start, length: digits[start - 1 : start - 1 + length]),
+                ),
                 "The digits are numbered from 0: with start 0 the copy begins at x0. Yours begins one place early.",
             ),
-            Mistake(
+            _in_several_forms(
                 "one-digit-too-many",
-                _solve_as(lambda source, digits, start, length: digits[start : start + length + 1], _pad_behind),
+                _wrong_solve(
+                    lambda source, digits, start, length: digits[start : start + length + 1],
+                    _pad_to_eight,
+                    _pad_by_length,
+                    lambda cut, length: cut + [0] * (TASK.n_digits - length - 1),
+                ),
                 "You copy one digit more than length says. A slice leaves out its right end already.",
             ),
-            Mistake(
+            _in_several_forms(
                 "one-digit-too-few",
-                _solve_as(lambda source, digits, start, length: digits[start : start + length - 1], _pad_behind),
+                _wrong_solve(lambda source, digits, start, length: digits[start : start + length - 1]),
                 "You copy one digit less than length says. A slice leaves out its right end already.",
             ),
-            Mistake(
-                "eight-zeros",
-                _solve_as(
-                    lambda source, digits, start, length: digits[start : start + length],
-                    lambda cut: cut + [0] * TASK.n_digits,
+            _in_several_forms(
+                "not-moved-to-the-front",
+                _wrong_solve(
+                    lambda source, digits, start, length: [
+                        digit if start <= place < start + length else 0 for place, digit in enumerate(digits)
+                    ],
+                    _pad_to_eight,
                 ),
+                "The right digits are kept, but each stays at its own place. The substring begins at the front.",
+            ),
+            _in_several_forms(
+                "eight-zeros",
+                _wrong_solve(_right_cut, lambda cut, length: cut + [0] * TASK.n_digits),
                 "The target gets longer than 8 tokens: how many zeros are missing depends on length.",
             ),
-            Mistake(
+            _in_several_forms(
                 "no-padding",
-                _solve_as(lambda source, digits, start, length: digits[start : start + length], list),
+                _wrong_solve(_right_cut, lambda cut, length: cut),
                 "The digits are right, but every target has 8 tokens. What fills the rest?",
             ),
-            Mistake(
+            _in_several_forms(
                 "padding-in-front",
-                _solve_as(
-                    lambda source, digits, start, length: digits[start : start + length],
-                    lambda cut: [0] * (TASK.n_digits - len(cut)) + cut,
-                ),
+                _wrong_solve(_right_cut, lambda cut, length: [0] * (TASK.n_digits - len(cut)) + cut),
                 "The right digits and the right zeros, in the wrong order: the substring comes first.",
             ),
         ),
@@ -302,6 +335,19 @@ register(
                 "This is the chance of the start. How likely is the length, once the start is known?",
             ),
             Mistake(
+                "percent",
+                lambda start, length: 100 * TASK.pair_probability(start, length),
+                "This is the chance in percent. A number between 0 and 1 is wanted.",
+            ),
+            _in_several_forms(
+                "rounded",
+                tuple(
+                    lambda start, length, places=places: round(TASK.pair_probability(start, length), places)
+                    for places in (4, 3, 2)
+                ),
+                "These are the right chances, rounded. The exact ones are wanted: leave the rounding out.",
+            ),
+            Mistake(
                 "lengths-from-one",
                 lambda start, length: 1 / (LARGEST_START + 1) / (TASK.n_digits - start),
                 "You count one length too many for each start: the shortest substring has 2 digits.",
@@ -322,24 +368,19 @@ def _rare(count: int, n: int, chance: float) -> bool:
 def _sampler_properties(answer: Callable, arguments: tuple[int]) -> bool:
     """Draws batches and asks of them what holds of every right sampler, the most basic first."""
     (n,) = arguments
-    with patch.object(SubstringTask, "sample", _refuse):
-        generator = torch.Generator().manual_seed(11)
-        with _CountingCalls() as calls:
-            source, target = _two_tables(answer(n, generator), n)
-        second, _ = _two_tables(answer(n, generator), n)
-        again, _ = _two_tables(answer(n, torch.Generator().manual_seed(11)), n)
-        other, _ = _two_tables(answer(n, torch.Generator().manual_seed(12)), n)
-    if not torch.equal(source, again):
-        raise WrongAnswer("The same seed twice, and the batches differ: some numbers do not come from `generator`.")
-    if torch.equal(source, other):
-        raise WrongAnswer("Another seed, and the batch is the same: the numbers do not come from `generator`.")
-    if torch.equal(source, second):
-        raise WrongAnswer("A second batch from the same generator brings the examples of the first again.")
-    if calls.number > max(n, 1000):
-        raise WrongAnswer("You go through the examples one by one. Draw all the starts at once, then all the lengths.")
-    if n < 1000:
-        return True  # too few for what follows, which is about shares
+    generator = torch.Generator().manual_seed(11)
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        with patch.object(SubstringTask, "sample", _refuse):
+            return _two_tables(answer(n, generator), n)
+
+    with _LimitedCalls(max(n, 1000)):
+        source, target = draw(generator)
+    if n < 1000:  # too few for what is about shares
+        _check_seeds(source, draw, generator)
+        return True
     start, length, digits = source[:, 0], source[:, 1], source[:, 2:]
+    _check_rows_differ(source, draw)
     _check_pairs(start, length, n)
     _check_digits(digits, n)
     _check_independence(start, length, digits, n)
@@ -352,13 +393,29 @@ def _sampler_properties(answer: Callable, arguments: tuple[int]) -> bool:
     return True
 
 
-class _CountingCalls(TorchFunctionMode):
-    """Counts how often PyTorch is called: tensors over the batch need a few calls, a loop thousands."""
+def _check_seeds(source: Tensor, draw: Callable, generator: torch.Generator) -> None:
+    """Whether all randomness comes from the generator: the batch was the first that it gave."""
+    if not torch.equal(source, draw(torch.Generator().manual_seed(11))[0]):
+        raise WrongAnswer("The same seed twice, and the batches differ: some numbers do not come from `generator`.")
+    if torch.equal(source, draw(torch.Generator().manual_seed(12))[0]):
+        raise WrongAnswer("Another seed, and the batch is the same: the numbers do not come from `generator`.")
+    if torch.equal(source, draw(generator)[0]):
+        raise WrongAnswer("A second batch from the same generator brings the examples of the first again.")
 
-    number = 0
+
+class _LimitedCalls(TorchFunctionMode):
+    """Ends an answer that calls PyTorch too often: tensors over the batch need a few calls, a loop thousands."""
+
+    def __init__(self, limit: int):
+        super().__init__()
+        self.left = limit
 
     def __torch_function__(self, function, types, arguments=(), options=None):
-        self.number += 1
+        self.left -= 1
+        if self.left < 0:
+            raise WrongAnswer(
+                "You go through the examples one by one. Draw all the starts at once, then all the lengths."
+            )
         return function(*arguments, **(options or {}))
 
 
@@ -380,6 +437,25 @@ def _two_tables(outcome: object, n: int) -> tuple[Tensor, Tensor]:
     return outcome[0].long(), outcome[1].long()
 
 
+def _check_rows_differ(source: Tensor, draw: Callable) -> None:
+    """Whether one draw was made for all rows, where each needs its own."""
+    start, digits = source[:, 0], source[:, 2:]
+    if (start == start[0]).all():
+        raise WrongAnswer("All rows have the same start.")
+    lengths = _lengths_by_start(source)
+    if all(len(found) == 1 for found in lengths.values()):
+        if all(_lengths_by_start(draw(torch.Generator().manual_seed(seed))[0]) == lengths for seed in (12, 13)):
+            raise WrongAnswer("Rows with the same start always have the same length.")
+        raise WrongAnswer("In a batch all rows with the same start have the same length.")
+    if (digits == digits[0]).all():
+        raise WrongAnswer("All rows have the same digits.")
+
+
+def _lengths_by_start(source: Tensor) -> dict[int, list[int]]:
+    start, length = source[:, 0], source[:, 1]
+    return {int(place): length[start == place].unique().tolist() for place in start.unique()}
+
+
 def _check_pairs(start: Tensor, length: Tensor, n: int) -> None:
     if start.min() < 0 or start.max() > LARGEST_START:
         raise WrongAnswer(f"Starts go from 0 to {LARGEST_START}; yours go from {start.min()} to {start.max()}.")
@@ -390,16 +466,34 @@ def _check_pairs(start: Tensor, length: Tensor, n: int) -> None:
     for place in range(LARGEST_START + 1):
         if not (start == place).any():
             raise WrongAnswer(f"Start {place} never comes.")
-    for pair in TASK.pairs:
-        if not ((start == pair[0]) & (length == pair[1])).any():
+    counts = {pair: int(((start == pair[0]) & (length == pair[1])).sum()) for pair in TASK.pairs}
+    for pair, count in counts.items():
+        if count == 0:
             raise WrongAnswer(f"The pair {pair} never comes.")
-    if any(_rare(int((start == place).sum()), n, 1 / (LARGEST_START + 1)) for place in range(LARGEST_START + 1)):
-        raise WrongAnswer("The starts are not equally likely.")
-    for pair in TASK.pairs:
-        count, chance = int(((start == pair[0]) & (length == pair[1])).sum()), TASK.pair_probability(*pair)
-        if _rare(count, n, chance):
-            often = "often" if count > n * chance else "rarely"
-            raise WrongAnswer(f"The starts are right, but with start {pair[0]}, length {pair[1]} comes too {often}.")
+    _check_starts(start, length, counts, n)
+    chances = {pair: TASK.pair_probability(*pair) for pair in TASK.pairs}
+    strange = [pair for pair in TASK.pairs if _rare(counts[pair], n, chances[pair])]
+    too_often = [pair for pair in strange if counts[pair] > n * chances[pair]]
+    if len(too_often) > 1 and all(sum(pair) == TASK.n_digits for pair in too_often):
+        raise WrongAnswer("The starts are right, but the longest length that fits comes too often.")
+    for pair in strange:
+        often = "often" if pair in too_often else "rarely"
+        raise WrongAnswer(f"The starts are right, but with start {pair[0]}, length {pair[1]} comes too {often}.")
+
+
+def _check_starts(start: Tensor, length: Tensor, counts: dict[tuple[int, int], int], n: int) -> None:
+    """Whether the starts are equally likely; and where they are not, what is instead."""
+    chance = 1 / (LARGEST_START + 1)
+    starts = [int((start == place).sum()) for place in range(LARGEST_START + 1)]
+    if not any(_rare(count, n, chance) for count in starts):
+        return
+    if not any(_rare(count, n, 1 / len(counts)) for count in counts.values()):
+        raise WrongAnswer("The pairs are equally likely, and so the starts are not.")
+    lengths = range(SHORTEST_SUBSTRING, TASK.n_digits + 1)
+    if not any(_rare(int((length == size).sum()), n, 1 / len(lengths)) for size in lengths):
+        raise WrongAnswer("The lengths are equally likely, and the starts are not.")
+    too_often = [place for place, count in enumerate(starts) if _rare(count, n, chance) and count > n * chance]
+    raise WrongAnswer(f"The starts are not equally likely. Too often: {', '.join(map(str, too_often))}.")
 
 
 def _check_digits(digits: Tensor, n: int) -> None:
@@ -447,6 +541,13 @@ def _sampler_as(
         return torch.cat([starts, lengths, table], dim=1), torch.where(places < lengths, moved, 0)
 
     return answer
+
+
+def _length_first(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    length = torch.randint(2, 9, (n, 1), generator=generator)
+    start = torch.randint(0, 840, (n, 1), generator=generator) % (9 - length).clamp(max=6)
+    source = torch.cat([start, length, torch.randint(1, 10, (n, 8), generator=generator)], dim=1)
+    return source, TASK.solve(source)
 
 
 def _pairs_alike(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -497,14 +598,40 @@ register(
                 "Cutting too long a length down to what fits makes the longest ones too frequent.",
             ),
             Mistake(
+                "start-never-zero",
+                _sampler_as(start=lambda draw, n: draw(1, 6)),
+                "The first start is missing: randint draws its lower end, too.",
+            ),
+            Mistake(
+                "start-cut-to-fit",
+                _sampler_as(start=lambda draw, n: draw(0, 7).clamp(max=5)),
+                "Cutting a start down to what is allowed makes the last one too frequent.",
+            ),
+            Mistake(
+                "start-rounded",
+                _sampler_as(start=lambda draw, n: (draw(0, 10**6) / 10**6 * 5).round().long()),
+                "Rounding to the nearest leaves half as much for the first start and the last as for each other one.",
+            ),
+            Mistake(
+                "length-first",
+                _length_first,
+                "You draw the length first, and then a start that leaves room for it. In this task the start comes "
+                "first.",
+            ),
+            Mistake(
                 "pairs-alike",
                 _pairs_alike,
                 "You draw one of the 27 pairs. In this task the start is drawn first, and then the length.",
             ),
             Mistake(
                 "one-start-for-all",
-                _sampler_as(start=lambda draw, n: draw(5, 6, (1, 1)).expand(n, 1)),
-                "One draw serves all the rows. Each example has draws of its own.",
+                _sampler_as(start=lambda draw, n: draw(0, 6, (1, 1)).expand(n, 1)),
+                "One draw serves all the rows. Each example has a start of its own.",
+            ),
+            Mistake(
+                "one-length-for-all",
+                _sampler_as(length=lambda draw, starts: 2 + draw(0, 840, (1, 1)) % (7 - starts)),
+                "One draw serves the lengths of all the rows. Each example has a draw of its own.",
             ),
             Mistake(
                 "zero-among-the-digits",
@@ -589,6 +716,21 @@ register(
                 lambda output, target: (output == target).all(dim=1).sum(),
                 "This is how many examples match. The measure is their share.",
             ),
+            Mistake(
+                "percent",
+                lambda output, target: 100 * exact_match(output, target),
+                "This is the share in percent. A number between 0 and 1 is wanted.",
+            ),
+            Mistake(
+                "share-of-wrong-rows",
+                lambda output, target: 1 - exact_match(output, target),
+                "This is the share of rows with a wrong token: an error rate. Exact match counts the others.",
+            ),
+            Mistake(
+                "one-verdict-for-the-batch",
+                lambda output, target: (output == target).all(),
+                "You give one verdict for the whole batch, 1 or 0. Wanted is the share of its rows that are right.",
+            ),
         ),
     )
 )
@@ -596,6 +738,27 @@ register(
 
 def zeros_token_accuracy() -> float:
     return sum(TASK.pair_probability(*pair) * (TASK.n_digits - pair[1]) / TASK.n_digits for pair in TASK.pairs)
+
+
+def _exact_number(answer: Callable, arguments: tuple) -> object:
+    """The answer's number; one that is nearly right is told why it is not the value itself."""
+    given = answer(*arguments)
+    number, value = normal(given), zeros_token_accuracy()
+    if not isinstance(number, Tensor) or number.numel() != 1 or difference(value, number) is None:
+        return given
+    number = float(number)
+    if any(number == round(number, places) and abs(number - value) <= 0.5001 * 10**-places for places in (2, 3, 4)):
+        raise WrongAnswer(f"{number:.6g} is the value, rounded.")
+    if abs(number - value) < NEARLY:
+        raise WrongAnswer("It is near the value, but not the value itself.")
+    return given
+
+
+NEARLY = 0.005  # what a simulation with 30,000 examples or more stays inside of
+
+
+def _simulated_zeros() -> float:
+    return (TASK.sample(100_000, torch.Generator().manual_seed(0))[1] == 0).double().mean().item()
 
 
 register(
@@ -610,6 +773,7 @@ register(
         ),
         reference=zeros_token_accuracy,
         probes=lambda: [()],
+        run=_exact_number,
         mistakes=(
             Mistake(
                 "all-pairs-alike",
@@ -630,6 +794,33 @@ register(
                 "only-for-start-zero",
                 lambda: sum((TASK.n_digits - length) / TASK.n_digits for length in range(2, 9)) / 7,
                 "This takes all lengths from 2 to 8 as equally likely, which holds for start 0 only.",
+            ),
+            Mistake(
+                "percent",
+                lambda: 100 * zeros_token_accuracy(),
+                "This is the share in percent. A number between 0 and 1 is wanted.",
+            ),
+            _in_several_forms(
+                "rounded",
+                (lambda: 0.5313, lambda: 0.5312, lambda: 0.531, lambda: 0.53),
+                "Leave the rounding out, and let Python do the sum.",
+            ),
+            Mistake(
+                "simulated",
+                _simulated_zeros,
+                "Is it counted from examples? Those stray, however many there are. The sum over the pairs is exact.",
+            ),
+            Mistake(
+                "summed-over-the-pairs",
+                lambda: sum((TASK.n_digits - length) / TASK.n_digits for _, length in TASK.pairs),
+                "You add up the pairs' shares as they are. Weight each with the chance of its pair.",
+            ),
+            Mistake(
+                "start-for-length",
+                lambda: sum(
+                    TASK.pair_probability(*pair) * (TASK.n_digits - pair[0]) / TASK.n_digits for pair in TASK.pairs
+                ),
+                "You take start from 8. How many zeros a target has depends on length.",
             ),
         ),
     )
