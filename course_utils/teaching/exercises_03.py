@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from unittest.mock import patch
 
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from ..evaluation import accuracy_after_first_error, before_end, token_accuracy, token_loss
 from ..model import Decoder, Seq2Seq, shift_right, start_tokens
-from .comparison import one_tensor
+from .comparison import difference, normal, one_tensor
 from .engine import Exercise, Mistake, register
 from .probes import VOCABULARY, left_as_found, random_model
 from .trials import WrongAnswer
@@ -117,6 +118,11 @@ register(
                 _step_as(lambda decoder, logits, new, old: (logits, new[-1:])),
                 "The state has lost its lower layers. Every layer hands its own on.",
             ),
+            Mistake(
+                "state-first",
+                _step_as(lambda decoder, logits, new, old: (new, logits)),
+                "You give back the state first. The logits come first, then the new state.",
+            ),
         ),
     )
 )
@@ -183,12 +189,23 @@ def _logits_and_targets() -> list[tuple[Tensor, Tensor]]:
     ]
 
 
-def _without_the_ready_made(answer: Callable, arguments: tuple[Tensor, Tensor]) -> Tensor:
-    def refuse(*_: object, **__: object) -> None:
-        raise WrongAnswer("PyTorch has this ready-made, and you use it. Here, compute it yourself.")
+LARGE_LOGIT = 100.0  # where float32 no longer holds the probabilities of unlikely tokens
 
+
+def _without_the_ready_made(answer: Callable, arguments: tuple[Tensor, Tensor]) -> object:
+    """The loss. Where logits are large, it has to grow with them."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise WrongAnswer("You use a ready-made function for this. Here, compute it yourself.")
+
+    logits, target = arguments
     with patch.object(F, "cross_entropy", refuse), patch.object(F, "nll_loss", refuse):
-        return answer(*arguments)
+        loss = answer(logits, target)
+        number = normal(loss)
+        can_grow = isinstance(number, Tensor) and number.isfinite().all() and logits.max() > LARGE_LOGIT
+        if can_grow and difference(loss, answer(2 * logits, target)) is None:
+            raise WrongAnswer("These logits are large. Twice as large, they get the same loss from you.")
+    return loss
 
 
 def by_hand(logits: Tensor, target: Tensor) -> Tensor:
@@ -240,6 +257,18 @@ register(
                     -(logits.exp() / logits.exp().sum(-1, keepdim=True)).gather(-1, target[..., None]).log().mean()
                 ),
                 "Right on paper, but exp of a large logit is more than a float can hold. log_softmax avoids that.",
+            ),
+            Mistake(
+                "softmax-then-log",
+                lambda logits, target: -logits.softmax(-1).gather(-1, target[..., None]).log().mean(),
+                "Right on paper, but a small probability becomes 0 in a float, and has no logarithm. log_softmax "
+                "avoids that.",
+            ),
+            Mistake(
+                "small-number-added",
+                lambda logits, target: -(logits.softmax(-1).gather(-1, target[..., None]) + 1e-9).log().mean(),
+                "Right on paper, but a small number added to a probability, or a lower bound on it, keeps the loss "
+                "from growing. log_softmax needs neither.",
             ),
             Mistake(
                 "zeros-left-out",
@@ -319,7 +348,8 @@ register(
         difficulty=2,
         hints=(
             "This loss comes from a course whose targets begin with the start token. Do ours?",
-            "Which token of the target does no loss ever see, and what will the network learn to write there?",
+            "`logits` and `target` both have T places, and they belong together place by place. Which places does "
+            "`[:, 1:]` keep?",
         ),
         reference=sequence_loss,
         probes=_sources_and_targets,
@@ -357,6 +387,19 @@ register(
                 "All places count now, but the decoder reads its own guesses. This loss is for full teacher forcing.",
             ),
             Mistake(
+                "coins-flipped",
+                _loss_as(lambda logits, target: (logits, target), ratio=0.5),
+                "All places count now, but the decoder reads its own guesses now and then: without a ratio, `forward` "
+                "takes 0.5. Full teacher forcing is 1.",
+            ),
+            Mistake(
+                "summed",
+                lambda model, source, target: F.cross_entropy(
+                    model(source, target, 1.0).flatten(0, 1), target.flatten(), reduction="sum"
+                ),
+                "This is the sum over all tokens. The loss is their mean.",
+            ),
+            Mistake(
                 "zeros-left-out",
                 lambda model, source, target: F.cross_entropy(
                     model(source, target, 1.0).flatten(0, 1), target.flatten(), ignore_index=0
@@ -372,13 +415,26 @@ def _sources_for_decoding() -> list[tuple[Seq2Seq, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     return [
         (random_model(seed).eval(), torch.randint(0, VOCABULARY, (b, s), generator=generator), steps)
-        for seed, b, s, steps in ((4, 3, 2, 5), (2, 9, 4, 8), (3, 11, 8, 10), (ZERO_SEED, 1, 6, 9), (1, 4, 3, 1))
+        for seed, b, s, steps in ((31, 3, 2, 5), (2, 9, 4, 8), (3, 11, 8, 10), (ZERO_SEED, 1, 6, 9), (1, 4, 3, 1))
     ]
 
 
-def _use(answer: Callable, arguments: tuple) -> Tensor:
+CALLS_MORE = 3  # so many that coins which an answer flips itself hardly fall alike in all
+
+
+def _always_the_same(answer: Callable, arguments: tuple, question: str) -> object:
+    """What the answer gives back, if it gives the same again and again; the question asks why it may not."""
+    again = copy.deepcopy(arguments)
     with left_as_found(arguments[0]):
-        return answer(*arguments)
+        outcome = answer(*arguments)
+    more = CALLS_MORE if isinstance(outcome, (Tensor, list, tuple)) else 0
+    if any(difference(outcome, answer(*again)) for _ in range(more)):
+        raise WrongAnswer(f"Called again with the same inputs, it gives back something else. {question}")
+    return outcome
+
+
+def _tokens(answer: Callable, arguments: tuple) -> object:
+    return _always_the_same(answer, arguments, "Does it draw tokens at random, or remember something?")
 
 
 def greedy_decode(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
@@ -424,7 +480,7 @@ register(
         ),
         reference=greedy_decode,
         probes=_sources_for_decoding,
-        run=_use,
+        run=_tokens,
         mistakes=(
             Mistake(
                 "stale-token",
@@ -456,6 +512,20 @@ register(
                     lambda tokens: torch.cat([torch.zeros_like(tokens[:, :1]), tokens[:, :-1]], dim=1),
                 ),
                 "Your output begins with the start token. That one is read, not written.",
+            ),
+            Mistake(
+                "one-too-long",
+                _decode_as(
+                    lambda guess, token: guess,
+                    lambda new, first: new,
+                    lambda tokens: torch.cat([start_tokens(tokens), tokens], dim=1),
+                ),
+                "Your output is one token too long: the start token stands before what was written. It is only read.",
+            ),
+            Mistake(
+                "steps-first",
+                _decode_as(lambda guess, token: guess, lambda new, first: new, lambda tokens: tokens.T),
+                "The tokens are right, but yours has a row for each step. Each source has a row: (B, max_length).",
             ),
         ),
     )
@@ -553,8 +623,7 @@ def forced_by_coins(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tenso
 def _logits_and_gradient(answer: Callable, arguments: tuple) -> dict[str, object]:
     """The logits, and the gradient that flows back through them to the encoder's embeddings."""
     model = arguments[0]
-    with left_as_found(model):
-        logits = answer(*arguments)
+    logits = _always_the_same(answer, arguments, "Does it flip coins of its own, or remember something?")
     if logits is None:
         return None
     outcome = {"the logits": one_tensor(logits)}
@@ -587,6 +656,21 @@ def _peeking(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> T
 def _coins_as(change: Callable) -> Callable:
     """The right loop with the wrong coins."""
     return lambda model, source, target, coins: model(source, target, coins=change(coins))
+
+
+def _forced_as(next_hidden: Callable, first_token: Callable = start_tokens) -> Callable:
+    """A wrong loop, put together from the state that it hands on and the token that it begins with."""
+
+    def answer(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
+        first = model.encoder(source)
+        token, hidden, logits = first_token(target), first, []
+        for t, coin in enumerate(coins):
+            step_logits, new_hidden = model.decoder(token, hidden)
+            logits.append(step_logits)
+            token, hidden = target[:, t : t + 1] if coin else step_logits.argmax(-1), next_hidden(new_hidden, first)
+        return torch.cat(logits, dim=1)
+
+    return answer
 
 
 register(
@@ -632,12 +716,48 @@ register(
             Mistake(
                 "never-forced",
                 _coins_as(torch.zeros_like),
-                "Your decoder always reads its own guess. Where the coin says True, it reads the true token.",
+                "Your decoder always reads its own guess. Where the coin says True, it reads the true token. (`coins` "
+                "is a tensor: `if coins[t]` asks it, while `coins[t] is True` never holds.)",
             ),
             Mistake(
                 "no-gradient",
                 lambda model, source, target, coins: model(source, target, coins=coins).detach(),
-                "The logits are right, but no gradient flows back through them. Is there a detach() or a no_grad()?",
+                "The logits are right, but no gradient flows back through them to the encoder. Is there a detach() or "
+                "a no_grad()?",
+            ),
+            Mistake(
+                "state-detached",
+                _forced_as(lambda new, first: new.detach()),
+                "The logits are right, but the gradient does not flow back from step to step. Is the state detached "
+                "on the way?",
+            ),
+            Mistake(
+                "state-not-carried",
+                _forced_as(lambda new, first: first),
+                "Every step starts from the encoder's state. The decoder's own new state goes on to the next step.",
+            ),
+            Mistake(
+                "starts-from-the-target",
+                _forced_as(lambda new, first: new, first_token=lambda target: target[:, :1]),
+                "Your decoder first reads the first token of the target, which it should write. It begins with the "
+                "start token, 0.",
+            ),
+            Mistake(
+                "a-coin-for-each-row",
+                lambda model, source, target, coins: model(
+                    source, target, coins=coins[: len(target), None].expand_as(target)
+                ),
+                "You take coin b for row b of the batch. Coin t is flipped after step t, for all rows.",
+            ),
+            Mistake(
+                "probabilities",
+                lambda model, source, target, coins: model(source, target, coins=coins).softmax(-1),
+                "These are probabilities. Logits are what comes before the softmax.",
+            ),
+            Mistake(
+                "tokens-given-back",
+                lambda model, source, target, coins: model(source, target, coins=coins).argmax(-1),
+                "You give back tokens. Wanted are the logits from which each was chosen: a loss needs them.",
             ),
             Mistake(
                 "always-forced",
@@ -654,8 +774,10 @@ def after_first_error(output: Tensor, target: Tensor) -> float:
 
 
 def _outputs_with_errors() -> list[tuple[Tensor, Tensor]]:
+    output = [[5, 9, 7, 4, 0, 0], [4, 4, 7, 0, 5, 1], [7, 4, 3, 9, 4, 4], [4, 8, 3, 0, 6, 0]]
+    wanted = [[5, 9, 7, 4, 0, 0], [4, 4, 7, 8, 0, 0], [5, 4, 3, 9, 4, 0], [4, 3, 6, 0, 0, 0]]
+    probes = [(torch.tensor(output), torch.tensor(wanted))]  # small enough to be looked at; tells all mistakes apart
     generator = torch.Generator().manual_seed(0)
-    probes = []
     for b, t, share in ((4, 6, 0.4), (30, 8, 0.2), (1, 9, 0.4), (12, 5, 0.3)):
         target = torch.randint(0, VOCABULARY, (b, t), generator=generator)
         wrong = torch.rand((b, t), generator=generator) < share
@@ -678,9 +800,24 @@ def _from_the_front_without_error(output: Tensor, target: Tensor) -> Tensor:
     return (~wrong)[torch.arange(output.shape[1]) > first].double().mean()
 
 
-def _mean_of_rows(output: Tensor, target: Tensor) -> float:
+def _errors_before(output: Tensor, target: Tensor) -> Tensor:
     wrong = output != target
-    after = (wrong.cumsum(1) - wrong.long()) > 0
+    return wrong.cumsum(1) - wrong.long()
+
+
+def _after_as(after: Callable) -> Callable:
+    """A wrong share: of the right places, among those that `after` takes to come after the first error."""
+    return lambda output, target: (output == target)[after(output, target)].double().mean()
+
+
+def _after_any_error(output: Tensor, target: Tensor) -> Tensor:
+    after = torch.zeros_like(output, dtype=torch.bool)
+    after[:, 1:] = (output != target)[:, :-1]
+    return after
+
+
+def _mean_of_rows(output: Tensor, target: Tensor) -> float:
+    wrong, after = output != target, _errors_before(output, target) > 0
     rows = after.any(1)
     return (((~wrong) & after).sum(1)[rows] / after.sum(1)[rows]).mean().item()
 
@@ -700,7 +837,7 @@ register(
         mistakes=(
             Mistake(
                 "first-error-counted",
-                lambda output, target: (output == target)[(output != target).cumsum(1) > 0].double().mean(),
+                _after_as(lambda output, target: (output != target).cumsum(1) > 0),
                 "You count the first error itself, which is always wrong. What comes after it?",
             ),
             Mistake(
@@ -733,6 +870,41 @@ register(
                 "rows-with-an-error",
                 lambda output, target: (output == target)[(output != target).any(1)].double().mean(),
                 "The right rows, but all their tokens. Only those after the first error count.",
+            ),
+            Mistake(
+                "errors-along-the-batch",
+                _after_as(lambda output, target: ((output != target).cumsum(0) - (output != target).long()) > 0),
+                "You count errors down the batch, from one example to the next. Count along the tokens of each.",
+            ),
+            Mistake(
+                "share-of-errors",
+                lambda output, target: 1 - after_first_error(output, target),
+                "This is the share that is wrong. Which share is right?",
+            ),
+            Mistake(
+                "second-error-awaited",
+                _after_as(lambda output, target: (output != target).cumsum(1) > 1),
+                "You begin at the second error. The places between the first and the second come after the first, too.",
+            ),
+            Mistake(
+                "until-the-second-error",
+                _after_as(lambda output, target: _errors_before(output, target) == 1),
+                "You stop at the second error. All places after the first count, however many errors follow.",
+            ),
+            Mistake(
+                "right-after-any-error",
+                _after_as(_after_any_error),
+                "You look at the places right after an error, any error. All that come after a row's first one count.",
+            ),
+            Mistake(
+                "rolled",
+                _after_as(lambda output, target: (output != target).cumsum(1).roll(1, 1) > 0),
+                "With `roll`, what belongs to the last place comes round to the first. Nothing comes after the last.",
+            ),
+            Mistake(
+                "zeros-left-out",
+                _after_as(lambda output, target: (_errors_before(output, target) > 0) & (target != 0)),
+                "You leave out the places whose target is 0. All places after the first error count.",
             ),
         ),
     )

@@ -9,6 +9,7 @@ from itertools import islice
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..evaluation import token_accuracy, token_loss
 from ..model import Seq2Seq
@@ -41,25 +42,28 @@ def train_step(model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor,
 
 
 def _three_steps(answer: Callable, arguments: tuple) -> dict[str, object]:
-    seed, scale = arguments
+    seed, scale, left_over = arguments
     model = random_model(seed).eval()  # a step has to put it in training mode itself
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(scale)
-    modes = []
-    for part in (model.encoder.dropout, model.decoder.dropout):
-        part.register_forward_pre_hook(lambda part, _: modes.append(part.training))
+            parameter.grad = torch.full_like(parameter, 0.1) if left_over else None
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.5)
+    modes, moved = [], []
+    optimizer.register_step_post_hook(lambda *_: moved.append(True))
+    for part in (model.encoder.dropout, model.decoder.dropout):  # once the weights have moved, any mode will do
+        part.register_forward_pre_hook(lambda part, _: modes.append(part.training or bool(moved)))
     generator = torch.Generator().manual_seed(seed)
-    losses = []
-    for _ in range(3):
+    outcome = {}
+    for n in range(1, 4):
         source, target = _batch(generator)
-        losses.append(answer(model, optimizer, source.clone(), target.clone()))
-        if losses[-1] is None:
+        moved.clear()
+        outcome[f"the loss of step {n}"] = answer(model, optimizer, source.clone(), target.clone())
+        if outcome[f"the loss of step {n}"] is None:
             raise WrongAnswer("It does not give back the loss.")
     if not all(modes):
         raise WrongAnswer("While the loss was computed, the model, or a part of it, was in evaluation mode.")
-    return {"the losses of the three steps": losses, "the weights after three steps": _parameters(model)}
+    return outcome | {"the weights after three steps": _parameters(model)}
 
 
 def _clip_norm(model: Seq2Seq) -> None:
@@ -82,22 +86,34 @@ def _scale_always(model: Seq2Seq) -> None:
 
 
 def _step_as(
-    zero: bool = True, training: bool = True, clip: Callable | None = _clip_norm, ratio: float = 1.0
+    zero: str = "before backward",
+    training: bool = True,
+    clip: Callable | None = _clip_norm,
+    ratio: float = 1.0,
+    loss_of: Callable = token_loss,
 ) -> Callable:
-    """A wrong training step: one of its parts left out or moved."""
+    """A wrong training step: one of its parts left out, moved or replaced."""
 
     def answer(model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor, target: Tensor) -> Tensor:
         model.train(training)
-        loss = token_loss(model(source, target, ratio), target)
-        if zero:
+        loss = loss_of(model(source, target, ratio), target)
+        if zero == "before backward":
             optimizer.zero_grad()
         loss.backward()
         if clip is not None:
             clip(model)
         optimizer.step()
+        if zero == "after the step":
+            optimizer.zero_grad()
         return loss.detach()
 
     return answer
+
+
+def _loss_after_the_step(model, optimizer, source, target) -> Tensor:
+    train_step(model, optimizer, source, target)
+    with torch.no_grad():
+        return token_loss(model(source, target, 1.0), target)
 
 
 def _step_without_learning(model, optimizer, source, target) -> Tensor:
@@ -117,14 +133,21 @@ register(
             "`backward()` and `step()`.",
         ),
         reference=train_step,
-        probes=lambda: [(1, 1.0), (2, 1.0), (3, 0.1)],  # the last has gradients so small that nothing is clipped
+        # The second has an old gradient in `.grad`; the last has gradients so small that nothing is clipped.
+        probes=lambda: [(1, 1.0, False), (2, 1.0, True), (3, 0.1, False)],
         run=_three_steps,
         mistakes=(
             Mistake(
                 "gradients-not-cleared",
-                _step_as(zero=False),
+                _step_as(zero="never"),
                 "The first step is right and the later ones drift: old gradients are still there and "
                 "new ones add to them.",
+            ),
+            Mistake(
+                "cleared-only-afterwards",
+                _step_as(zero="after the step"),
+                "You clear the gradient only after the step. What was in `.grad` before your first one is still there "
+                "when `backward` adds to it.",
             ),
             Mistake(
                 "not-clipped",
@@ -141,6 +164,11 @@ register(
                 _step_as(ratio=0.5),
                 "Your decoder reads its own guesses now and then. The ratio is 0.5 unless you give another; full "
                 "teacher forcing is 1.",
+            ),
+            Mistake(
+                "never-forced",
+                _step_as(ratio=0.0),
+                "Your decoder always reads its own guesses. The ratio of full teacher forcing is 1.",
             ),
             Mistake(
                 "eval-mode",
@@ -162,6 +190,31 @@ register(
                 _step_without_learning,
                 "The loss is right, but the weights have not moved. Who asks for the gradient, who uses it, and is it "
                 "still there by then?",
+            ),
+            Mistake(
+                "loss-after-the-step",
+                _loss_after_the_step,
+                "The weights are right, but you give back a loss that is computed after the step. Give back the one "
+                "that the step was made for.",
+            ),
+            Mistake(
+                "summed",
+                _step_as(loss_of=lambda logits, target: token_loss(logits, target) * target.numel()),
+                "Your loss is the sum over all tokens. It should be their mean.",
+            ),
+            Mistake(
+                "zeros-left-out",
+                _step_as(
+                    loss_of=lambda logits, target: F.cross_entropy(
+                        logits.flatten(0, 1), target.flatten(), ignore_index=0
+                    )
+                ),
+                "Targets that are 0 have no part in your loss. In this task they count: a network must learn to stop.",
+            ),
+            Mistake(
+                "first-token-left-out",
+                _step_as(loss_of=lambda logits, target: token_loss(logits[:, 1:], target[:, 1:])),
+                "This is the loss of exercise 3.4, before it was mended: one place of every target has no part in it.",
             ),
         ),
     )
@@ -205,6 +258,7 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
             )
         return came
 
+    own_seed = torch.initial_seed()
     first, again, others = sources(7), sources(7), (sources(8), sources(9))
     if any(torch.equal(first[0], batch) for batch in first[1:steps]):
         raise WrongAnswer("The second step brings the very examples of the first.")
@@ -218,6 +272,11 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
         raise WrongAnswer("Another seed, and the examples are the same.")
     if any(torch.equal(one, two) for one in first for two in others[0]):
         raise WrongAnswer("Runs with the seeds 7 and 8 share whole batches.")
+    if torch.initial_seed() != own_seed:
+        raise WrongAnswer(
+            "It seeds PyTorch's own generator, with `torch.manual_seed`, and so disturbs all that draw from it. "
+            "Make a `torch.Generator` instead."
+        )
     for one, two in zip(batches(7), batches(7), strict=True):  # side by side
         if not torch.equal(one[0], two[0]):
             raise WrongAnswer("Two runs side by side disturb each other.")
@@ -347,31 +406,36 @@ def _no_copy(model, train_epoch, validation_loss, n_epochs):
 def _script(answer: Callable, arguments: tuple[list[float]]) -> object:
     """Training adds 1 to every number; the losses come from the script, by how often the model was trained."""
     (losses,) = arguments
+    n_epochs, trained = len(losses) - 1, []
     model = nn.Sequential(fill_at_random(nn.Linear(3, 2), seed=len(losses)), nn.BatchNorm1d(2))  # which has buffers
     untrained = model[0].bias.detach()[0].item()
 
     def epochs_so_far(model: nn.Module) -> int:
         return round(model[0].bias.detach()[0].item() - untrained)
 
-    def train_epoch(model: nn.Module) -> None:
-        if epochs_so_far(model) == len(losses) - 1:
+    def train_epoch(trainee: nn.Module) -> None:
+        if len(trained) == n_epochs:
             raise WrongAnswer("The model is trained more often than n_epochs.")
-        for number in model.state_dict().values():
+        trained.append(trainee)
+        for number in trainee.state_dict().values():
             number.add_(1)
 
     def validation_loss(model: nn.Module) -> float:
         return losses[epochs_so_far(model)]
 
-    kept = answer(model, train_epoch, validation_loss, len(losses) - 1)
+    kept = answer(model, train_epoch, validation_loss, n_epochs)
     if kept is None:
         return None
     if not isinstance(kept, Mapping):
         raise WrongAnswer(f"It should give back a state_dict, not a {type(kept).__name__}.")
-    if epochs_so_far(model) < len(losses) - 1:
-        raise WrongAnswer("The model is trained less often than n_epochs.")
+    if len(trained) < n_epochs:
+        raise WrongAnswer(f"The model is trained for {len(trained)} of {n_epochs} epochs.")
+    if any(trainee is not model for trainee in trained):
+        raise WrongAnswer("A copy is trained, and the model that was handed over is not.")
     own = {tensor.data_ptr() for tensor in model.state_dict().values()}
     if any(tensor.data_ptr() in own for tensor in kept.values()):
-        raise WrongAnswer("What comes back are the model's own tensors: they change when it is trained further.")
+        restored = " You have put the best ones back, so hand out the copy." if epochs_so_far(model) < n_epochs else ""
+        raise WrongAnswer(f"What comes back are the model's own tensors: they change when it is trained on.{restored}")
     return dict(kept)
 
 
@@ -394,6 +458,33 @@ def _keep_as(better: Callable, order: str = "train, measure", stop: bool = False
         return kept
 
     return answer
+
+
+def _copied_before_the_epoch(model, train_epoch, validation_loss, n_epochs):
+    best, best_loss = None, math.inf
+    for _ in range(n_epochs):
+        weights = copy.deepcopy(model.state_dict())
+        train_epoch(model)
+        loss = validation_loss(model)
+        if loss < best_loss:
+            best, best_loss = weights, loss
+    return best
+
+
+def _untrained_weights_count(model, train_epoch, validation_loss, n_epochs):
+    untrained, untrained_loss, losses = copy.deepcopy(model.state_dict()), validation_loss(model), []
+
+    def measure(model: nn.Module) -> float:
+        losses.append(validation_loss(model))
+        return losses[-1]
+
+    best = keep_best(model, train_epoch, measure, n_epochs)
+    return untrained if untrained_loss < min(losses) else best
+
+
+def _parameters_only(model, train_epoch, validation_loss, n_epochs):
+    best = keep_best(model, train_epoch, validation_loss, n_epochs)
+    return {name: best[name] for name, _ in model.named_parameters()}
 
 
 register(
@@ -427,7 +518,8 @@ register(
             Mistake(
                 "last-weights",
                 _keep_as(lambda loss, best, before: True),
-                "These are the weights of the last epoch, whichever was best. What is each loss compared with?",
+                "These are the weights of the last epoch, whichever was best. What is each loss compared with? And is "
+                "the copy made before training goes on?",
             ),
             Mistake(
                 "worst-kept",
@@ -455,6 +547,28 @@ register(
                 "measured-before-training",
                 _keep_as(lambda loss, best, before: loss < best, order="measure, train"),
                 "You measure before each epoch, not after it: the untrained weights take part, the last ones do not.",
+            ),
+            Mistake(
+                "copied-before-the-epoch",
+                _copied_before_the_epoch,
+                "You keep the weights from before the best epoch. The loss was measured on those after it.",
+            ),
+            Mistake(
+                "untrained-weights-count",
+                _untrained_weights_count,
+                "Here the weights from before the first epoch have the lowest loss, and you keep them. Only those "
+                "after an epoch are asked for.",
+            ),
+            Mistake(
+                "buffers-left-out",
+                _parameters_only,
+                "The parameters are right, but a state_dict also holds buffers, such as running means, which are not "
+                "parameters.",
+            ),
+            Mistake(
+                "ends-after-one-epoch",
+                lambda model, train_epoch, validation_loss, n_epochs: keep_best(model, train_epoch, validation_loss, 1),
+                "Your function ends after the first epoch. Is its `return` inside the loop?",
             ),
         ),
     )
@@ -509,6 +623,14 @@ def _exact_match_of(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: 
     output = torch.cat([model.generate(batch, target.shape[1]) for batch in source.split(batch_size)])
     model.train(was_training)
     return (output == target).all(dim=1).double().mean().item()
+
+
+def _accuracy_without_zeros(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
+    was_training = model.training
+    model.eval()
+    output = torch.cat([model.generate(batch, target.shape[1]) for batch in source.split(batch_size)])
+    model.train(was_training)
+    return token_accuracy(output[target != 0], target[target != 0])
 
 
 def _accuracy_as(
@@ -613,6 +735,11 @@ register(
                 _accuracy_as(batch_means=True),
                 "You average the batches' accuracies. The last batch is shorter, so its examples count for too much.",
             ),
+            Mistake(
+                "zeros-left-out",
+                _accuracy_without_zeros,
+                "You leave out the places whose target is 0. They count: a zero has to be written, too.",
+            ),
         ),
     )
 )
@@ -714,13 +841,20 @@ def _stop_and_go_on(answer: Callable, arguments: tuple) -> dict[str, Tensor]:
         "optimizer": copy.deepcopy(optimizer.state_dict()),
         "generator": generator.get_state(),
     }
-    weights = copy.deepcopy(checkpoint["model"])
+    untouched = copy.deepcopy(checkpoint)
     model, generator = random_model(seed + 100), torch.Generator().manual_seed(seed + 100)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)  # the learning rate, too, is in the checkpoint
     answer(checkpoint, model, optimizer, generator)
+    if difference(untouched, checkpoint):
+        raise WrongAnswer("You change the checkpoint. It is what is read; the three that come with it are to change.")
+    if not all(isinstance(key, Tensor) for key in optimizer.state):
+        raise WrongAnswer(
+            "The optimizer cannot go on: the state of a checkpoint is numbered, while its own belongs to parameters. "
+            "Its method `load_state_dict` puts each in its place."
+        )
     for _ in range(2):
         canonical_train_step(model, optimizer, *_batch(generator))
-    if difference(weights, checkpoint.get("model")):
+    if difference(untouched["model"], checkpoint["model"]):
         raise WrongAnswer("Going on has changed the checkpoint's own weights: they must be copied out of it.")
     return {"the weights after two more steps": _parameters(model)}
 
@@ -754,17 +888,20 @@ register(
             Mistake(
                 "optimizer-forgotten",
                 _resume_without("optimizer"),
-                "The weights are back, but Adam has forgotten its averages: its first steps go elsewhere.",
+                "The weights are back, but the optimizer that you were handed is as it came, without Adam's averages: "
+                "its first steps go elsewhere. (`optimizer = …` would only give a name to another one.)",
             ),
             Mistake(
                 "generator-forgotten",
                 _resume_without("generator"),
-                "The resumed run sees other examples than the one that was never stopped.",
+                "The generator that you were handed is as it came, so the resumed run sees other examples than the "
+                "one that was never stopped. (`generator = …` would only give a name to another one.)",
             ),
             Mistake(
                 "only-the-weights",
                 lambda checkpoint, model, optimizer, generator: model.load_state_dict(checkpoint["model"]),
-                "The weights are back. Two more things remember where the run was.",
+                "The weights are back. Two more things remember where the run was, and those that you were handed are "
+                "as they came.",
             ),
             Mistake(
                 "names-rebound",
@@ -775,7 +912,8 @@ register(
             Mistake(
                 "model-forgotten",
                 _resume_without("model"),
-                "The optimizer is back, but it now works on weights that were never trained.",
+                "The optimizer is back, but the model that you were handed has weights that were never trained. "
+                "(`model = …` would only give a name to another one.)",
             ),
         ),
     )

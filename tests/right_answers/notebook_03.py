@@ -168,6 +168,13 @@ def cross_entropy_as_divergence(logits, target):
     return F.kl_div(logits.log_softmax(-1), one_hot, reduction="sum") / target.numel()
 
 
+def cross_entropy_of_clamped_logits(logits, target):
+    """Nothing is lost by a lower bound far below what float64 holds apart."""
+    highest = logits.double().amax(-1, keepdim=True)
+    shifted = (logits.double() - highest).clamp(min=-1e6)
+    return (shifted.exp().sum(-1).log() - shifted.gather(-1, target.unsqueeze(-1)).squeeze(-1)).mean()
+
+
 class CrossEntropyByMargins:
     """log(1 + the sum of exp(a - a_y) over the wrong tokens), which is the loss written with differences."""
 
@@ -299,6 +306,15 @@ def greedy_as_a_fixed_point(model, source, max_length):
         inputs = F.pad(tokens, (1, -1))
         tokens = model.decoder(inputs, model.encoder(source))[0].argmax(-1)
     return tokens
+
+
+def greedy_step_by_step_in_lists(model, source, max_length):
+    token, hidden, steps = source[:, :1] * 0, model.encoder(source), []
+    for _ in range(max_length):
+        logits, hidden = model.decoder(token, hidden)
+        token = logits.argmax(-1)
+        steps.append(token.squeeze(1).tolist())
+    return torch.tensor(steps).T
 
 
 class GreedyDecoder:
@@ -451,6 +467,15 @@ def coins_in_float64(model, source, target, coins):
     return torch.cat(logits, 1)
 
 
+def coins_reading_the_whole_prefix_again(model, source, target, coins):
+    inputs = torch.zeros_like(target[:, :1])
+    for step in range(target.shape[1]):
+        logits, _ = model.decoder(inputs, model.encoder(source))
+        following = target[:, step : step + 1] if coins[step] == True else logits[:, -1:].argmax(-1)  # noqa: E712
+        inputs = torch.cat([inputs, following], dim=1)
+    return logits
+
+
 class CoinForcing(nn.Module):
     """Numpy decides what is read."""
 
@@ -517,6 +542,11 @@ def after_error_by_running_maximum(output, target):
     return 1.0 - wrong[after].float().mean().item()
 
 
+def after_error_in_slices(output, target):
+    erred = (output != target).cumsum(dim=1)[:, :-1] > 0
+    return [(output == target)[:, 1:][erred].double().mean().item()]
+
+
 class AccuracyAfterFirstError:
     """Of the rows with an error, all places from it on; less the error itself, which is one wrong place a row."""
 
@@ -560,6 +590,7 @@ ANSWERS = {
         cross_entropy_by_indexing,
         cross_entropy_folding_over_the_vocabulary,
         cross_entropy_as_divergence,
+        cross_entropy_of_clamped_logits,
         CrossEntropyByMargins(),
     ],
     "3.4": [
@@ -579,6 +610,7 @@ ANSWERS = {
         greedy_with_a_generator_and_numpy,
         greedy_in_batches_of_three,
         greedy_as_a_fixed_point,
+        greedy_step_by_step_in_lists,
         GreedyDecoder(),
     ],
     "3.6": [
@@ -600,6 +632,7 @@ ANSWERS = {
         coins_one_call_per_stretch,
         coins_into_a_tensor,
         coins_in_float64,
+        coins_reading_the_whole_prefix_again,
         CoinForcing(),
     ],
     "3.8": [
@@ -609,6 +642,7 @@ ANSWERS = {
         after_error_column_by_column,
         after_error_recursively,
         after_error_by_running_maximum,
+        after_error_in_slices,
         AccuracyAfterFirstError(),
     ],
 }

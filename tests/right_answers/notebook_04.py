@@ -110,6 +110,19 @@ def step_example_by_example(model, optimizer, source, target):
     return total
 
 
+def step_left_in_the_mode_it_came_in(model, optimizer, source, target):
+    was_training = model.training
+    model.train()
+    loss = token_loss(model(source, target, 1.0), target)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    model.train(was_training)
+    model(source, target, 1.0)  # in whichever mode: the loss is that of before
+    return loss
+
+
 class TrainStep:
     def __init__(self, max_norm):
         self.clip = functools.partial(nn.utils.clip_grad_norm_, max_norm=max_norm, error_if_nonfinite=True)
@@ -176,6 +189,12 @@ def batches_example_by_example_in_python(task, n_epochs, steps, batch_size, seed
         examples = [generate_example(rng, task.length) for _ in range(batch_size)]
         sources, targets = zip(*examples, strict=True)
         yield torch.tensor(sources), torch.tensor(targets)
+
+
+def batches_from_the_global_generator_put_back(task, n_epochs, steps, batch_size, seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return [task.sample(batch_size) for _ in range(n_epochs * steps)]
 
 
 class TrainingBatches:
@@ -264,6 +283,17 @@ def best_weights_through_numpy(model, train_epoch, validation_loss, n_epochs):
         losses.append(validation_loss(model))
         kept.append({name: tensor.numpy().copy() for name, tensor in model.state_dict().items()})
     return {name: torch.from_numpy(array) for name, array in kept[np.argmin(losses)].items()}
+
+
+def best_weights_put_back_into_the_model(model, train_epoch, validation_loss, n_epochs):
+    best = best_weights_cloned_one_by_one(model, train_epoch, validation_loss, n_epochs)
+    model.load_state_dict(best)
+    return best
+
+
+def best_weights_copied_from_the_model_again(model, train_epoch, validation_loss, n_epochs):
+    model.load_state_dict(best_weights_cloned_one_by_one(model, train_epoch, validation_loss, n_epochs))
+    return copy.deepcopy(model.state_dict())
 
 
 class KeepBest:
@@ -462,6 +492,14 @@ def resume_from_a_flat_vector(checkpoint, model, optimizer, generator):
     return True
 
 
+def resume_and_hand_the_checkpoint_on(checkpoint, model, optimizer, generator):
+    model.load_state_dict(copy.deepcopy(checkpoint["model"]))
+    optimizer.load_state_dict(checkpoint["optimizer"])
+    generator.set_state(checkpoint["generator"])
+    model.eval()
+    return checkpoint
+
+
 class Resume:
     def __call__(self, checkpoint, model, optimizer, generator):
         for part in (model.encoder, model.decoder):
@@ -481,6 +519,7 @@ ANSWERS = {
         step_with_coins_and_a_loss_in_float64,
         step_token_by_token,
         step_example_by_example,
+        step_left_in_the_mode_it_came_in,
         TrainStep(max_norm=1.0),
     ],
     "4.2": [
@@ -491,6 +530,7 @@ ANSWERS = {
         batches_that_pass_the_state_on,
         batches_by_recursion,
         batches_example_by_example_in_python,
+        batches_from_the_global_generator_put_back,
         TrainingBatches,
     ],
     "4.3": [
@@ -501,6 +541,8 @@ ANSWERS = {
         best_weights_copied_into_a_second_model,
         best_weights_by_recursion,
         best_weights_through_numpy,
+        best_weights_put_back_into_the_model,
+        best_weights_copied_from_the_model_again,
         KeepBest(),
     ],
     "4.4": [
@@ -527,6 +569,7 @@ ANSWERS = {
         resume_through_a_file,
         resume_by_writing_into_the_data,
         resume_from_a_flat_vector,
+        resume_and_hand_the_checkpoint_on,
         Resume(),
     ],
 }
