@@ -20,6 +20,7 @@ import pytest
 import torch
 from nbclient import NotebookClient
 from right_answers import RIGHT_ANSWERS
+from torch import nn
 
 from course_utils.teaching import (
     EXERCISES,
@@ -152,6 +153,25 @@ def test_an_untouched_stub_is_not_attempted(capsys):
         assert not result.attempted
         assert not result.passed
         assert capsys.readouterr().out == "1.1 not attempted yet\n"
+
+
+def test_a_class_is_untouched_until_it_sets_something():
+    class Untouched(nn.Module):
+        def __init__(self, *sizes):
+            super().__init__()
+            ...
+
+        def forward(self, source): ...
+
+    class Begun(EXERCISES["2.3"].reference):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            self.more = 1
+
+        def forward(self, source): ...
+
+    assert not check("2.3", Untouched).attempted
+    assert check("2.3", Begun).attempted
 
 
 def test_an_answer_that_does_nothing_on_purpose_is_attempted():
@@ -290,6 +310,13 @@ def test_an_alarm_after_the_answer_stops_nothing():
         signal.raise_signal(signal.SIGALRM)
 
 
+def test_long_inputs_stand_one_below_the_other():
+    message = check("2.2", lambda *arguments: arguments[1]).message
+    assert "with      x = [[0.7, 0.3, 0.1]],\n          h = [[0.4, -0.2]],\n          w_ih = [[" in message
+    assert "…" not in message
+    assert "a tensor" not in message
+
+
 def test_an_unknown_mistake_gets_the_smallest_case(capsys):
     check("1.1", lambda source: [9] * 8)
     shown = capsys.readouterr().out
@@ -352,6 +379,9 @@ def test_two_exercises_cannot_share_an_id():
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.5]), "first difference at [1]: 2.5, expected 2"),
         ((torch.zeros(2), torch.ones(3)), (torch.zeros(2), torch.zeros(3)), "Part 2"),
         ((torch.zeros(2), torch.ones(3)), (torch.zeros(2),), "one thing in a list; expected 2 things"),
+        (torch.zeros(2, 3), (torch.zeros(2, 3),) * 2, "2 things (each a tensor of shape (2, 3)); expected a tensor of"),
+        (torch.zeros(2, 3), (torch.zeros(2, 3), None), "2 things (a tensor of shape (2, 3) and None); expected"),
+        (torch.zeros(2, 3), tuple(torch.zeros(2, n) for n in range(9)), "It gives back 9 things; expected"),
         ([[4, 9], [5]], [[4, 9], [5, 3]], "Part 2 of what it gives back: It gives back 2 numbers in a row"),
         ([[4, 9], [5]], [[4, 9], [5, 3]], "yours     [5, 3]\nexpected  [5]"),
         ([[4, 9], [5]], [2, 1], "2 things.\nyours     [2, 1]\nexpected  [[4, 9], [5]]"),

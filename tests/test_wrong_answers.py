@@ -163,6 +163,65 @@ def cell_with_one_detached(x, h, *weights):
     return EXERCISES["2.2"].reference(x, h.detach(), *weights)
 
 
+def embedded_by_numpy(tokens, table):
+    return table.numpy()[tokens.numpy()]
+
+
+def embedded_by_lists(tokens, table):
+    return [[table.tolist()[token] for token in row] for row in tokens.tolist()]
+
+
+def states_rebuilt(outputs, lengths):
+    return torch.tensor([outputs[row, place - 1].tolist() for row, place in enumerate(lengths)])
+
+
+def encoded_by_a_copy(rnn, embedded, lengths):
+    return EXERCISES["2.6"].reference(copy.deepcopy(rnn), embedded, lengths)
+
+
+def encoded_in_eval_mode(rnn, embedded, lengths):
+    return EXERCISES["2.6"].reference(rnn.eval(), embedded, lengths)
+
+
+def bridge_with_twice_the_gradient(hidden, weight, bias, n_layers):
+    right = EXERCISES["2.7"].reference
+    return 2 * right(hidden, weight, bias, n_layers) - right(hidden, weight, bias, n_layers).detach()
+
+
+def bridge_built_anew(hidden, weight, bias, n_layers):
+    linear = nn.Linear(*reversed(weight.shape))
+    linear.weight.data, linear.bias.data = weight, bias
+    return linear(hidden.transpose(0, 1).flatten(1)).unflatten(1, (n_layers, -1)).transpose(0, 1)
+
+
+class NothingComesBack(Encoder):
+    def forward(self, source):
+        super().forward(source)
+
+
+class HiddenAndNone(Encoder):
+    def forward(self, source):
+        return super().forward(source), None
+
+
+class BeginsAtRandom(Encoder):
+    def forward(self, source):
+        start = torch.randn(self.rnn.num_layers, len(source), self.rnn.hidden_size)
+        return self.rnn(self.dropout(self.embedding(source)), start)[1]
+
+
+class GRUDropsHalf(Encoder):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.rnn.dropout = 0.5
+
+
+class EmbeddingsDropHalf(Encoder):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.dropout = nn.Dropout(0.5)
+
+
 def step_of_new_state_only(decoder, token, hidden):
     return EXERCISES["3.1"].reference(decoder, token, hidden)[1]
 
@@ -285,7 +344,11 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
             "the first again",
         ),
         ("1.5", one_by_one, "one by one"),
-        ("1.5", drawn(lambda source, _: (source, torch.stack([SubstringTask().solve(row) for row in source]))), "one by"),
+        (
+            "1.5",
+            drawn(lambda source, _: (source, torch.stack([SubstringTask().solve(row) for row in source]))),
+            "one by",
+        ),
         ("1.5", lambda n, generator: SubstringTask().sample(n, generator), "`task.sample` is what you are to"),
         ("1.5", with_column(3, in_the_order_of_starts), "something about the start or the length"),
         ("1.5", drawn(neighbours_now_and_then), "has the digits of its neighbour"),
@@ -309,6 +372,8 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
         ("1.5", with_column(4, lambda source: source[:, 1] + 1), "not equally likely"),
         ("1.5", drawn(lambda source, _: solved(source[source[:, 0].argsort()])), "the next one's"),
         ("1.5", with_column(3, lambda source: (source[:, 2] + source[:, 0]) % 9 + 1), "says something about another"),
+        ("2.1", embedded_by_numpy, "no gradient flows back"),
+        ("2.1", embedded_by_lists, "no gradient flows back"),
         ("2.2", cell_without_gradient, "no gradient flows back"),
         ("2.2", cell_with_one_detached, "no gradient reaches h"),
         ("2.3", lambda *sizes: lambda source: source, "should be an nn.Module"),
@@ -322,6 +387,17 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
         ("2.3", EmbeddingsDetached, "the gradient that reaches the embeddings: none"),
         ("2.3", GoesToSleep, "switches itself to eval mode"),
         ("2.3", Remembers, "does it remember something"),
+        ("2.3", BeginsAtRandom, "begin with random numbers"),
+        ("2.3", NothingComesBack, "Its forward has no result: it gives back None"),
+        ("2.3", HiddenAndNone, "It gives back 2 things (a tensor of shape (1, 3, 6) and None); expected a tensor of"),
+        ("2.3", GRUDropsHalf, "Asked for a dropout of 0.2, the GRU drops 0.5 between its layers"),
+        ("2.3", EmbeddingsDropHalf, "of the embeddings' numbers"),
+        ("2.3", Encoder(5, 4, 3, 1, 0.0), "check needs the class itself, without calling it, but got a Encoder"),
+        ("2.5", states_rebuilt, "no gradient flows back"),
+        ("2.6", encoded_by_a_copy, "no gradient reaches rnn.weight_ih_l0"),
+        ("2.6", encoded_in_eval_mode, "not left in the mode"),
+        ("2.7", bridge_with_twice_the_gradient, "The numbers are right, but not the gradient of hidden"),
+        ("2.7", bridge_built_anew, "no gradient reaches weight"),
         ("3.1", step_of_new_state_only, "two things"),
         ("3.1", step_detached, "the gradient through the new state: none"),
         ("3.3", lambda logits, target: nn.functional.cross_entropy(logits.mT, target), "ready-made"),

@@ -204,8 +204,8 @@ def _kind(value: Any) -> str:
             return "one number" if value.dim() == 0 or len(value) == 1 else f"{len(value)} numbers in a row"
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, tuple):
-        if len(value) < 2:
-            return "one thing in a list" if value else "an empty list"
+        if len(value) == 1:
+            return "one thing in a list"
         kinds = [_kind(part) for part in value]
         told = f"each {kinds[0]}" if len(set(kinds)) == 1 else " and ".join(kinds)
         return f"{len(value)} things" + (f" ({told})" if _rows(value) is None and len(told) <= LONGEST_KIND else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -13,11 +15,70 @@ from ..model import Encoder
 from .comparison import difference, one_tensor
 from .engine import Exercise, Mistake, register
 from .probes import fill_at_random, left_as_found
-from .trials import WrongAnswer
+from .trials import NOTHING_BACK, WrongAnswer
 
 
 def _normal(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _short(*shape: int, seed: int) -> Tensor:
+    """Random numbers with one decimal, for the first trial: what is printed is all there is of them."""
+    return _normal(*shape, seed=seed).round(decimals=1)
+
+
+def _with_gradients(reference: Callable) -> Callable[[Callable, tuple], object]:
+    """A trial of what training goes through: where the value is right, its gradients must be right, too."""
+    names = list(inspect.signature(reference).parameters)
+
+    def run(answer: Callable, arguments: tuple) -> object:
+        before = copy.deepcopy(arguments)
+        with left_as_found(_first_module(arguments)):
+            value = answer(*arguments)
+        wanted = copy.deepcopy(before)
+        if difference(reference(*wanted), value) is None and difference(before, arguments) is None:
+            _check_gradients(reference, answer, names, before)
+        return value
+
+    return run
+
+
+def _first_module(arguments: tuple) -> nn.Module:
+    return next((argument for argument in arguments if isinstance(argument, nn.Module)), nn.Module())
+
+
+def _check_gradients(reference: Callable, answer: Callable, names: list[str], arguments: tuple) -> None:
+    mine = _gradients(answer, names, copy.deepcopy(arguments))
+    for name, wanted in _gradients(reference, names, arguments).items():
+        if mine.get(name) is None:
+            reached = (
+                f"reaches {name}" if any(found is not None for found in mine.values()) else "flows back through it"
+            )
+            raise WrongAnswer(
+                f"The numbers are right, but no gradient {reached}, and training needs it. "
+                "Use operations on the given tensors only, without leaving PyTorch, and no copies of their numbers."
+            )
+        found = difference(wanted, mine[name])
+        if found:
+            raise WrongAnswer(f"The numbers are right, but not the gradient of {name}:\n{found}")
+
+
+def _gradients(answer: Callable, names: list[str], arguments: tuple) -> dict[str, Tensor | None]:
+    """What flows back to each input that holds decimal numbers, and to a module's parameters; {} where nothing can."""
+    leaves = {}
+    for name, argument in zip(names, arguments, strict=True):
+        if isinstance(argument, nn.Module):
+            leaves |= {f"{name}.{part}": parameter for part, parameter in argument.named_parameters()}
+        elif isinstance(argument, Tensor) and argument.is_floating_point():
+            leaves[name] = argument.requires_grad_()
+    try:
+        outcome = one_tensor(answer(*arguments))
+    except RuntimeError:  # NumPy, for one, refuses tensors that ask for gradients
+        return {}
+    if not isinstance(outcome, Tensor) or not outcome.requires_grad:
+        return {}
+    found = torch.autograd.grad(outcome.square().sum(), list(leaves.values()), allow_unused=True)
+    return dict(zip(leaves, found, strict=True))
 
 
 def embed(tokens: Tensor, table: Tensor) -> Tensor:
@@ -27,7 +88,7 @@ def embed(tokens: Tensor, table: Tensor) -> Tensor:
 def _tokens_and_tables() -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     return (
-        [(torch.tensor([[0, 3, 1]]), _normal(5, 2, seed=5))]
+        [(torch.tensor([[0, 3, 1]]), _short(5, 2, seed=5))]
         + [  # first, not every row of the table is asked for
             (torch.randint(0, v, (b, s), generator=generator), _normal(v, e, seed=v))
             for b, s, v, e in ((4, 6, 10, 3), (7, 2, 8, 5), (3, 1, 10, 4))
@@ -52,6 +113,7 @@ register(
         ),
         reference=embed,
         probes=_tokens_and_tables,
+        run=_with_gradients(embed),
         mistakes=(
             Mistake(
                 "one-row-off",
@@ -62,6 +124,16 @@ register(
                 "bag-of-tokens",
                 lambda tokens, table: table[tokens].sum(dim=1),
                 "You add up the rows of a source, so their order is lost. Each position keeps a vector of its own.",
+            ),
+            Mistake(
+                "columns-for-rows",
+                lambda tokens, table: table[:, tokens],
+                "You look for the tokens among the columns of the table. Each token owns a row.",
+            ),
+            Mistake(
+                "copied-numbers",
+                lambda tokens, table: table[tokens].detach(),
+                "Training moves the rows of the table, and it learns from gradients how.",
             ),
             Mistake(
                 "token-as-a-number",
@@ -87,6 +159,35 @@ def _gru_as(combine: Callable) -> Callable:
         return combine(from_x, from_h, h, w_hh.chunk(3)[2], b_hh.chunk(3)[2])
 
     return answer
+
+
+def _right_cell(x, s, h):
+    r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(x[2] + r * s[2]) + z * h
+
+
+def _no_sigmoid(x, s, h, w, b):
+    r, z = x[0] + s[0], x[1] + s[1]
+    return (1 - z) * torch.tanh(x[2] + r * s[2]) + z * h
+
+
+def _tanh_gates(x, s, h, w, b):
+    r, z = torch.tanh(x[0] + s[0]), torch.tanh(x[1] + s[1])
+    return (1 - z) * torch.tanh(x[2] + r * s[2]) + z * h
+
+
+def _two_parts(x, s, h, w, b):
+    r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(x[2] + r * s[2]), z * h
+
+
+def _candidate_only(x, s, h, w, b):
+    return torch.tanh(x[2] + torch.sigmoid(x[0] + s[0]) * s[2])
+
+
+def _reset_on_x(x, s, h, w, b):
+    r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(r * x[2] + s[2]) + z * h
 
 
 def _paper_reset(x, s, h, w, b):
@@ -140,36 +241,18 @@ def _sigmoid_candidate(x, s, h, w, b):
     return (1 - z) * torch.sigmoid(x[2] + r * s[2]) + z * h
 
 
-def _cell_trial(answer: Callable, arguments: tuple) -> Tensor | dict[str, Tensor]:
-    """The new state; or, where the last argument says so, the gradients that flow back through it."""
-    *inputs, gradients_wanted = arguments
-    if not gradients_wanted:
-        return answer(*inputs)
-    inputs = [tensor.requires_grad_() for tensor in inputs]
-    state = one_tensor(answer(*inputs))
-    if not isinstance(state, Tensor) or not state.requires_grad:
-        raise WrongAnswer("The state is right, but no gradient flows back through it. Use tensor operations only.")
-    gradients = torch.autograd.grad(state.square().sum(), inputs, allow_unused=True)
-    names = ("x", "h", "w_ih", "w_hh", "b_ih", "b_hh")
-    for name, gradient in zip(names, gradients, strict=True):
-        if gradient is None:
-            raise WrongAnswer(f"The state is right, but no gradient reaches {name}.")
-    return {f"the gradient of {name}": gradient for name, gradient in zip(names, gradients, strict=True)}
-
-
 def _cells() -> list[tuple]:
-    probes = [
+    return [
         (
-            scale * _normal(b, e, seed=1),
-            _normal(b, h, seed=2),
-            _normal(3 * h, e, seed=3),
-            _normal(3 * h, h, seed=4),
-            _normal(3 * h, seed=5),
-            _normal(3 * h, seed=6),
+            scale * draw(b, e, seed=1),
+            draw(b, h, seed=2),
+            draw(3 * h, e, seed=3),
+            draw(3 * h, h, seed=4),
+            draw(3 * h, seed=5),
+            draw(3 * h, seed=6),
         )
-        for b, e, h, scale in ((1, 2, 3, 1), (5, 4, 7, 1), (4, 2, 3, 100))  # the last: gates that are fully open
-    ]
-    return [(*probe, False) for probe in probes] + [(*probe, True) for probe in probes[:2]]
+        for draw, b, e, h, scale in ((_short, 1, 3, 2, 1), (_normal, 5, 4, 7, 1), (_normal, 4, 2, 3, 10))
+    ]  # the last: gates that are fully open
 
 
 register(
@@ -185,7 +268,7 @@ register(
         ),
         reference=gru_cell,
         probes=_cells,
-        run=_cell_trial,
+        run=_with_gradients(gru_cell),
         mistakes=(
             Mistake(
                 "no-reset",
@@ -206,6 +289,26 @@ register(
                 "one-bias",
                 lambda x, h, w_ih, w_hh, b_ih, b_hh: gru_cell(x, h, w_ih, w_hh, b_ih, 0 * b_hh),
                 "b_hh is not added. PyTorch keeps two biases, one beside each matrix.",
+            ),
+            Mistake(
+                "input-bias-forgotten",
+                lambda x, h, w_ih, w_hh, b_ih, b_hh: gru_cell(x, h, w_ih, w_hh, 0 * b_ih, b_hh),
+                "b_ih is not added. PyTorch keeps two biases, one beside each matrix.",
+            ),
+            Mistake(
+                "no-sigmoid",
+                _gru_as(_no_sigmoid),
+                "Your gates are not squashed. A gate says how much, from nothing to all: which function gives 0 to 1?",
+            ),
+            Mistake(
+                "tanh-for-the-gates",
+                _gru_as(_tanh_gates),
+                "Your gates can be negative. A gate says how much, from nothing to all: which function gives 0 to 1?",
+            ),
+            Mistake(
+                "comma-for-plus",
+                _gru_as(_two_parts),
+                "You give back the two parts of the mixture, with a comma between them. The new state is one tensor.",
             ),
             Mistake(
                 "no-tanh",
@@ -233,6 +336,26 @@ register(
                 "gates-in-another-order",
                 _gru_as(_swapped_gates),
                 "r and z have each other's weights. PyTorch stacks them in the order r, z, n.",
+            ),
+            Mistake(
+                "candidate-first",
+                _gru_as(lambda x, s, h, w, b: _right_cell((x[1], x[2], x[0]), (s[1], s[2], s[0]), h)),
+                "Your candidate has the first block of weights. In which order does PyTorch stack the three?",
+            ),
+            Mistake(
+                "candidate-in-the-middle",
+                _gru_as(lambda x, s, h, w, b: _right_cell((x[0], x[2], x[1]), (s[0], s[2], s[1]), h)),
+                "Your candidate has the middle block of weights. In which order does PyTorch stack the three?",
+            ),
+            Mistake(
+                "reset-on-the-input",
+                _gru_as(_reset_on_x),
+                "Your reset gate multiplies what comes from x. It decides how much of the old state is seen.",
+            ),
+            Mistake(
+                "candidate-only",
+                _gru_as(_candidate_only),
+                "You give back the candidate. The new state mixes it with the old one.",
             ),
             Mistake(
                 "bias-outside-the-reset",
@@ -263,11 +386,12 @@ def _encoder_trial(answer: Callable, arguments: tuple) -> dict[str, object]:
     _load(mine, canonical)
     mine.eval()
     with left_as_found(mine):
-        hidden = one_tensor(mine(source))
-    outcome = {"the final state": hidden}
+        hidden = mine(source)
+    if hidden is None:
+        raise WrongAnswer(f"Its forward has no result: {NOTHING_BACK}")
+    outcome, hidden = {"the final state": hidden}, one_tensor(hidden)
     if isinstance(hidden, Tensor) and hidden.shape == canonical(source).shape:
-        if not torch.equal(hidden, mine(source)):
-            raise WrongAnswer("Without dropout, two calls give different states: does it remember something?")
+        _check_calls_agree(mine, source)
         if not hidden.requires_grad:
             raise WrongAnswer("No gradient flows back through the state.")
         wanted = mine.embedding.weight
@@ -275,6 +399,21 @@ def _encoder_trial(answer: Callable, arguments: tuple) -> dict[str, object]:
         outcome["the gradient that reaches the embeddings"] = "none" if gradient is None else gradient
         _check_dropout(answer)
     return outcome
+
+
+def _check_calls_agree(mine: nn.Module, source: Tensor) -> None:
+    """Asked for no dropout, and in eval mode, an encoder gives the same state each time."""
+    read = []
+    watch = mine.rnn.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].detach()))
+    one, other = one_tensor(mine(source)), one_tensor(mine(source))
+    watch.remove()
+    if torch.equal(one, other):
+        return
+    if read and not torch.equal(read[0], read[len(read) // 2]):
+        raise WrongAnswer("Asked for a dropout of 0, it still drops numbers of the embeddings.")
+    raise WrongAnswer(
+        "Without dropout, two calls give different states: does it remember something, or begin with random numbers?"
+    )
 
 
 def _load(mine: nn.Module, canonical: nn.Module) -> None:
@@ -317,7 +456,9 @@ def _check_dropout(answer: Callable) -> None:
         raise WrongAnswer("In training mode nothing is dropped between the layers.")
     if dropped == 0:
         raise WrongAnswer("In training mode nothing is dropped from the embeddings.")
-    if abs(dropped - DROPPED) > 0.03 or inside != DROPPED:  # of 14,400 numbers: 9 standard deviations
+    if inside != DROPPED:
+        raise WrongAnswer(f"Asked for a dropout of {DROPPED}, the GRU drops {inside} between its layers.")
+    if abs(dropped - DROPPED) > 0.03:  # of 14,400 numbers: 9 standard deviations
         raise WrongAnswer(f"Asked for a dropout of {DROPPED}, it drops {dropped:.2f} of the embeddings' numbers.")
     if abs(seen[0].max().item() - 1 / (1 - DROPPED)) > 1e-4 or (seen[0] == 0).all(dim=-1).any():
         raise WrongAnswer("Dropout takes out single numbers and scales the others up; yours does something else.")
@@ -408,6 +549,22 @@ register(
                 "Your dropout does not know about eval mode. nn.Dropout does.",
             ),
             Mistake(
+                "embedding-dropout-of-its-own",
+                _encoder_as(lambda self, source: self.rnn(dropout_always(self.embedding(source)))[1]),
+                "Your dropout has a share of its own (F.dropout alone: one half), whatever share the encoder is given.",
+            ),
+            Mistake(
+                "dropout-written-down",
+                _encoder_as(between=0.5),
+                "The GRU's dropout is a number of yours. It should be the one that the encoder is given.",
+            ),
+            Mistake(
+                "both-results",
+                _encoder_as(lambda self, source: self.rnn(self.dropout(self.embedding(source)))),
+                "nn.GRU gives back two things, and you hand on both. Return only the state.",
+                also=(_encoder_as(lambda self, source: self.rnn(self.dropout(self.embedding(source)))[::-1]),),
+            ),
+            Mistake(
                 "one-layer",
                 _encoder_as(layers=1),
                 "Your GRU has one layer, whatever n_layers says.",
@@ -485,7 +642,7 @@ def final_states(outputs: Tensor, lengths: Tensor) -> Tensor:
 
 def _ragged() -> list[tuple[Tensor, Tensor]]:
     return [
-        (_normal(3, 6, 2, seed=1), torch.tensor([3, 4, 1])),  # no row is full
+        (_short(3, 4, 2, seed=1), torch.tensor([2, 3, 1])),  # no row is full
         (_normal(1, 4, 3, seed=3), torch.tensor([2])),
         (_normal(6, 4, 3, seed=2), torch.tensor([4, 1, 2, 3, 4, 1])),
     ]
@@ -504,6 +661,7 @@ register(
         ),
         reference=final_states,
         probes=_ragged,
+        run=_with_gradients(final_states),
         mistakes=(
             Mistake(
                 "state-after-the-padding",
@@ -527,6 +685,21 @@ register(
                 "rows and places together.",
             ),
             Mistake(
+                "places-for-rows",
+                lambda outputs, lengths: outputs[lengths - 1],
+                "The first axis is the batch: you pick whole rows by their lengths. The places are on the second axis.",
+            ),
+            Mistake(
+                "rows-and-places-exchanged",
+                lambda outputs, lengths: outputs[lengths - 1, torch.arange(len(lengths))],
+                "Rows and places have changed places: which axis of outputs comes first?",
+            ),
+            Mistake(
+                "copied-numbers",
+                lambda outputs, lengths: outputs[torch.arange(len(lengths)), lengths - 1].detach(),
+                "The encoder before it learns through these states.",
+            ),
+            Mistake(
                 "shortest-for-all",
                 lambda outputs, lengths: outputs[:, int(lengths.min()) - 1],
                 "Every row is cut at the shortest length. Each row has its own last token.",
@@ -545,11 +718,6 @@ def _order_not_restored(rnn, embedded, lengths):
     packed = pack_padded_sequence(embedded[order], lengths[order], batch_first=True)
     _, hidden = rnn(packed)
     return hidden
-
-
-def _use_gru(answer: Callable, arguments: tuple) -> object:
-    with left_as_found(arguments[0]):
-        return answer(*arguments)
 
 
 def _padded_batches() -> list[tuple[nn.GRU, Tensor, Tensor]]:
@@ -583,7 +751,7 @@ register(
         ),
         reference=encode_padded,
         probes=_padded_batches,
-        run=_use_gru,
+        run=_with_gradients(encode_padded),
         given=_order_not_restored,
         mistakes=(
             Mistake(
@@ -616,6 +784,11 @@ register(
                 "You reorder axis 0 of the state, which is the layers. Where is the batch?",
             ),
             Mistake(
+                "without-gradients",
+                torch.no_grad()(encode_padded),
+                "A GRU that is used under `no_grad` learns nothing.",
+            ),
+            Mistake(
                 "lengths-left-unsorted",
                 lambda rnn, embedded, lengths: encode_padded(rnn, embedded[lengths.argsort(descending=True)], lengths),
                 "The rows were sorted and the lengths were not: each row is cut at another one's length.",
@@ -632,9 +805,10 @@ def bridge(hidden: Tensor, weight: Tensor, bias: Tensor, n_layers: int) -> Tenso
 
 
 def _bridges() -> list[tuple[Tensor, Tensor, Tensor, int]]:
+    sizes = ((2, 3, 2, 2, 3), (2, 5, 4, 3, 6), (3, 4, 2, 2, 7), (2, 1, 3, 4, 5), (3, 2, 4, 1, 6))
     return [
-        (_normal(l_e, b, h_e, seed=1), _normal(l_d * h_d, l_e * h_e, seed=2), _normal(l_d * h_d, seed=3), l_d)
-        for l_e, b, h_e, l_d, h_d in ((2, 5, 4, 3, 6), (3, 4, 2, 2, 7), (2, 1, 3, 4, 5), (3, 2, 4, 1, 6))
+        (draw(l_e, b, h_e, seed=1), draw(l_d * h_d, l_e * h_e, seed=2), draw(l_d * h_d, seed=3), l_d)
+        for draw, (l_e, b, h_e, l_d, h_d) in zip((_short, *[_normal] * 4), sizes, strict=True)
     ]
 
 
@@ -651,6 +825,7 @@ register(
         ),
         reference=bridge,
         probes=_bridges,
+        run=_with_gradients(bridge),
         mistakes=(
             Mistake(
                 "view-for-transpose",
@@ -688,6 +863,21 @@ register(
                 "no-bias",
                 lambda hidden, weight, bias, n_layers: bridge(hidden, weight, torch.zeros_like(bias), n_layers),
                 "The bias is not added.",
+            ),
+            Mistake(
+                "encoders-layers",
+                lambda hidden, weight, bias, n_layers: bridge(hidden, weight, bias, len(hidden)),
+                "You split the result into as many layers as the encoder has. The decoder has n_layers.",
+            ),
+            Mistake(
+                "copied-weights",
+                lambda hidden, weight, bias, n_layers: bridge(hidden, weight.detach(), bias.detach(), n_layers),
+                "A bridge is learned: a module made from the weights' numbers leaves the given ones as they are.",
+            ),
+            Mistake(
+                "without-gradients",
+                lambda hidden, weight, bias, n_layers: bridge(hidden, weight, bias, n_layers).detach(),
+                "Neither the bridge nor the encoder before it would learn.",
             ),
         ),
     )

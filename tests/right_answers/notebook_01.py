@@ -73,6 +73,11 @@ def solve_by_popping_from_a_copy(source):
     return rest
 
 
+def solve_by_cutting_from_a_padded_row(source):
+    start, length, *digits = source
+    return (digits[start : start + length] + 8 * [0])[:8]
+
+
 def solve_as_text(source):
     start, length = source[:2]
     digits = "".join(str(digit) for digit in source[2:])
@@ -100,6 +105,11 @@ def count_with_a_closed_formula(n):
     starts = min(5, d - 2) + 1
     pairs = starts * (d - 1) - starts * (starts - 1) // 2
     return pairs * 9**d
+
+
+def count_with_half_a_rectangle(n):
+    starts = min(6, n - 3)
+    return starts * (2 * n - 5 - starts) / 2 * 9 ** (n - 2)
 
 
 def count_with_two_loops(n):
@@ -162,6 +172,14 @@ def solve_batch_through_a_sliding_window(source):
     target = windows[torch.arange(len(source)), source[:, 0]]
     target[torch.arange(n) >= source[:, 1:2]] = 0
     return target
+
+
+def solve_batch_round_the_corner(source):
+    start, length, digits = source[:, :1], source[:, 1:2], source[:, 2:]
+    places = torch.arange(digits.shape[1])
+    moved = digits.gather(1, (start + places) % digits.shape[1])
+    moved[places >= length] = 0
+    return moved
 
 
 def solve_batch_with_selection_matrices(source):
@@ -280,6 +298,23 @@ def sample_from_two_numbers(n, generator):
     return [source, task.solve(source)]
 
 
+def sample_a_length_for_every_start(n, generator):
+    """Six lengths a row, one for each start; the row's own start then chooses among them."""
+    lengths = torch.stack([torch.randint(2, 9 - start, (n,), generator=generator) for start in range(6)], dim=1)
+    start = torch.randint(0, 6, (n, 1), generator=generator)
+    digits = torch.randint(1, 10, (n, 8), generator=generator)
+    source = torch.cat([start, lengths.gather(1, start), digits], dim=1)
+    return source, task.solve(source)
+
+
+def sample_lengths_by_their_weights(n, generator):
+    start = torch.randint(0, 6, (n, 1), generator=generator)
+    possible = torch.arange(2, 9) <= 8 - start
+    length = 2 + torch.multinomial(possible.double(), 1, generator=generator)
+    source = torch.cat([start, length, torch.randint(1, 10, (n, 8), generator=generator)], dim=1)
+    return source, task.solve(source)
+
+
 def sample_the_winner_of_a_race(n, generator):
     """Of all possible values, each with a random number, the one with the largest is taken."""
     start = torch.rand(n, 6, generator=generator).argmax(dim=1, keepdim=True)
@@ -363,6 +398,10 @@ def exact_match_by_a_mean_of_rows(output, target):
     return statistics.fmean(all(map(int.__eq__, *rows)) for rows in zip(output.tolist(), target.tolist(), strict=True))
 
 
+def exact_match_where_all_of_a_row_is_right(output, target):
+    return ((output == target).double().mean(dim=1) == 1).double().mean()
+
+
 def exact_match_on_a_changed_copy(output, target):
     wrong = output.clone()
     wrong -= target
@@ -396,6 +435,10 @@ def zeros_as_a_fraction():
 def zeros_by_the_mean_length():
     mean_lengths = [(2 + 8 - start) / 2 for start in range(6)]
     return 1 - statistics.mean(mean_lengths) / 8
+
+
+def zeros_from_the_mean_in_the_text():
+    return 1 - 3.75 / 8
 
 
 def zeros_by_a_dot_product():
@@ -434,6 +477,7 @@ ANSWERS = {
         solve_as_text,
         solve_with_a_selection_matrix,
         SolveByLookingUpPlaces(),
+        solve_by_cutting_from_a_padded_row,
     ],
     "1.2": [
         count_with_a_closed_formula,
@@ -443,6 +487,7 @@ ANSWERS = {
         count_with_a_numpy_mask,
         count_digit_strings_by_recursion,
         count_from_a_written_table,
+        count_with_half_a_rectangle,
     ],
     "1.3": [
         solve_batch_row_by_row,
@@ -454,6 +499,7 @@ ANSWERS = {
         solve_batch_by_padding_a_list_of_tensors,
         solve_batch_by_a_mapped_function,
         SolveBatch(),
+        solve_batch_round_the_corner,
     ],
     "1.4": [
         chance_as_a_fraction,
@@ -472,6 +518,8 @@ ANSWERS = {
         sample_until_the_length_fits,
         sample_one_start_after_another,
         Sampler(),
+        sample_a_length_for_every_start,
+        sample_lengths_by_their_weights,
     ],
     "1.6": [
         exact_match_by_comparing_lists,
@@ -484,6 +532,7 @@ ANSWERS = {
         exact_match_on_a_changed_copy,
         exact_match_in_a_tensor_with_one_number,
         ExactMatchInBatchesOfSeven(),
+        exact_match_where_all_of_a_row_is_right,
     ],
     "1.7": [
         zeros_in_a_loop,
@@ -493,5 +542,6 @@ ANSWERS = {
         zeros_place_by_place,
         zeros_with_a_weighted_average,
         zeros_by_solving_a_source_of_each_pair,
+        zeros_from_the_mean_in_the_text,
     ],
 }

@@ -1,6 +1,5 @@
 """Right answers to the exercises of notebook 02, each of another kind. check must accept every one."""
 
-import copy
 import functools
 import itertools
 import math
@@ -24,11 +23,6 @@ def embed_into_an_empty_tensor(tokens, table):
     return vectors
 
 
-def embed_to_nested_lists(tokens, table):
-    rows = table.tolist()
-    return [[rows[token] for token in source] for source in tokens.tolist()]
-
-
 def embed_to_lists_of_vectors(tokens, table):
     return [[table[token] for token in source] for source in tokens]
 
@@ -46,8 +40,13 @@ def embed_by_gathering(tokens, table):
     return table.expand(len(tokens), -1, -1).gather(1, places)
 
 
-def embed_with_numpy(tokens, table):
-    return np.take(table.numpy(), tokens.numpy(), axis=0)
+def embed_with_no_wider_one_hot_rows_than_needed(tokens, table):
+    return F.one_hot(tokens).to(table.dtype) @ table[: int(tokens.max()) + 1]
+
+
+def embed_as_a_sum_over_the_vocabulary(tokens, table):
+    chosen = tokens[..., None] == torch.arange(len(table))
+    return torch.einsum("bsv,ve->bse", chosen.to(table.dtype), table)
 
 
 def embed_token_by_token_of_the_vocabulary(tokens, table):
@@ -113,6 +112,14 @@ def gru_cell_with_sigmoids_from_exponentials(x, h, w_ih, w_hh, b_ih, b_hh):
     return sigmoid(-x_z - h_z) * n + sigmoid(x_z + h_z) * h
 
 
+def gru_cell_without_ready_made_squashing(x, h, w_ih, w_hh, b_ih, b_hh):
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = ((x @ w_ih.T + b_ih).chunk(3, 1), (h @ w_hh.T + b_hh).chunk(3, 1))
+    r, z = 1 / (1 + torch.exp(-(x_r + h_r))), 1 / (1 + (-(x_z + h_z)).exp())
+    a = x_n + r * h_n
+    n = (a.exp() - (-a).exp()) / (a.exp() + (-a).exp())
+    return (1 - z) * n + z * h
+
+
 class GRUStepInFloat64(nn.Module):
     def forward(self, x, h, w_ih, w_hh, b_ih, b_hh):
         x, h, w_ih, w_hh, b_ih, b_hh = (tensor.double() for tensor in (x, h, w_ih, w_hh, b_ih, b_hh))
@@ -151,6 +158,19 @@ class EncoderWithDropoutAsAFunction(nn.Module):
     def forward(self, source):
         _, hidden = self.rnn(F.dropout(self.embedding(source), self.share, self.training))
         return hidden
+
+
+class EncoderWithAFirstStateOfZeros(nn.Module):
+    def __init__(self, input_dim, emb_dim, hidden_dim, n_layers, dropout):
+        super().__init__()
+        self.shape = n_layers, hidden_dim
+        self.embedding = nn.Embedding(input_dim, emb_dim)
+        self.rnn = nn.GRU(emb_dim, hidden_dim, n_layers, dropout=dropout, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, source):
+        first = torch.zeros(self.shape[0], len(source), self.shape[1])
+        return self.rnn(self.dropout(self.embedding(source)), first)[1]
 
 
 class EncoderTokenByToken(nn.Module):
@@ -249,6 +269,10 @@ def count_parameters_by_recursion(input_dim, hidden_dim, n_layers):
     return layer + count_parameters_by_recursion(hidden_dim, hidden_dim, n_layers - 1)
 
 
+def count_parameters_with_a_closed_formula(input_dim, hidden_dim, n_layers):
+    return 3 * hidden_dim * (input_dim + hidden_dim + 2) + (n_layers - 1) * 6 * hidden_dim * (hidden_dim + 1)
+
+
 def count_parameters_between_neighbours(input_dim, hidden_dim, n_layers):
     widths = [input_dim, *[hidden_dim] * n_layers]
     return sum(3 * (below * above + above**2 + 2 * above) for below, above in itertools.pairwise(widths))
@@ -286,20 +310,16 @@ def final_states_by_a_mask_and_a_sum(outputs, lengths):
     return torch.einsum("bs,bsh->bh", is_last.to(outputs.dtype), outputs)
 
 
+def final_states_by_a_mask_alone(outputs, lengths):
+    return outputs[torch.arange(outputs.shape[1]) == (lengths - 1)[:, None]]
+
+
+def final_states_with_a_range_of_rows(outputs, lengths):
+    return outputs[range(len(lengths)), lengths - 1]
+
+
 def final_states_along_an_axis(outputs, lengths):
     return torch.take_along_dim(outputs, (lengths - 1)[:, None, None], dim=1)[:, 0]
-
-
-def final_states_to_nested_lists(outputs, lengths):
-    return [row[length - 1] for row, length in zip(outputs.tolist(), lengths.tolist(), strict=True)]
-
-
-def final_states_with_numpy(outputs, lengths):
-    return outputs.numpy()[np.arange(len(outputs)), lengths.numpy() - 1]
-
-
-def final_states_to_a_list_of_numpy_rows(outputs, lengths):
-    return [row[length - 1] for row, length in zip(outputs.numpy(), lengths.tolist(), strict=True)]
 
 
 def final_states_from_one_long_row(outputs, lengths):
@@ -346,6 +366,12 @@ def encode_padded_putting_states_in_their_places(rnn, embedded, lengths):
     return restored
 
 
+def encode_padded_copying_states_to_their_places(rnn, embedded, lengths):
+    lengths, order = lengths.sort(descending=True)
+    _, hidden = rnn(pack_padded_sequence(embedded[order], lengths, batch_first=True))
+    return torch.empty_like(hidden).index_copy(1, order, hidden)
+
+
 def encode_padded_sorting_in_python(rnn, embedded, lengths):
     order = sorted(range(len(lengths)), key=lengths.tolist().__getitem__, reverse=True)
     _, hidden = rnn(pack_sequence([embedded[row, : lengths[row]] for row in order]))
@@ -377,20 +403,19 @@ def encode_padded_one_length_after_another(rnn, embedded, lengths):
 
 def encode_padded_with_numpy_orders(rnn, embedded, lengths):
     order = np.argsort(lengths.numpy())[::-1].copy()
-    with torch.no_grad():
-        _, hidden = rnn(pack_padded_sequence(embedded[order], lengths.numpy()[order], batch_first=True))
-    return hidden.numpy()[:, np.argsort(order)]
+    _, hidden = rnn(pack_padded_sequence(embedded[order], lengths.numpy()[order], batch_first=True))
+    return hidden[:, np.argsort(order)]
 
 
 class EncodePaddedInFloat64:
     def __call__(self, rnn, embedded, lengths):
-        exact = copy.deepcopy(rnn).double()
+        exact = {name: parameter.double() for name, parameter in rnn.named_parameters()}
         longest_last = lengths.argsort()
         packed = pack_padded_sequence(
             embedded[longest_last].flip(0).double(), lengths[longest_last].flip(0), batch_first=True
         )
         back = torch.empty_like(longest_last).scatter_(0, longest_last, torch.arange(len(lengths)))
-        return exact(packed)[1].flip(1).index_select(1, back)
+        return functional_call(rnn, exact, (packed,))[1].flip(1).index_select(1, back)
 
 
 # 2.7: a learned bridge
@@ -408,10 +433,9 @@ def bridge_by_laying_layers_end_to_end(hidden, weight, bias, n_layers):
 
 def bridge_with_a_linear_module(hidden, weight, bias, n_layers):
     linear = nn.Linear(*reversed(weight.shape))
-    linear.load_state_dict({"weight": weight, "bias": bias})
-    with torch.no_grad():
-        flat = hidden.permute(1, 0, 2).flatten(start_dim=1)
-        return linear(flat).unflatten(1, (n_layers, -1)).movedim(1, 0)
+    flat = hidden.permute(1, 0, 2).flatten(start_dim=1)
+    outcome = functional_call(linear, {"weight": weight, "bias": bias}, (flat,))
+    return outcome.unflatten(1, (n_layers, -1)).movedim(1, 0)
 
 
 def bridge_as_a_sum_over_the_encoders_layers(hidden, weight, bias, n_layers):
@@ -425,37 +449,27 @@ def bridge_layer_by_layer_of_the_decoder(hidden, weight, bias, n_layers):
     return tuple(flat @ w.T + b for w, b in zip(weight.chunk(n_layers), bias.chunk(n_layers), strict=True))
 
 
+def bridge_as_one_sum_over_axes(hidden, weight, bias, n_layers):
+    blocks = weight.view(n_layers, -1, len(hidden), hidden.shape[2])
+    return torch.einsum("kolh,lbh->kbo", blocks, hidden) + bias.view(n_layers, 1, -1)
+
+
 def bridge_with_examples_in_columns(hidden, weight, bias, n_layers):
     columns = hidden.transpose(1, 2).flatten(0, 1)  # (L · H, B)
     return torch.addmm(bias[:, None], weight, columns).view(n_layers, -1, hidden.shape[1]).mT
 
 
-def bridge_with_numpy(hidden, weight, bias, n_layers):
-    flat = np.concatenate(hidden.numpy(), axis=1)
-    return np.stack(np.split(flat @ weight.numpy().T + bias.numpy(), n_layers, axis=1))
-
-
-def bridge_number_by_number(hidden, weight, bias, n_layers):
-    batch_size, size = hidden.shape[1], len(bias) // n_layers
-    state = [[[0.0] * size for _ in range(batch_size)] for _ in range(n_layers)]
-    for layer, example, unit in itertools.product(range(n_layers), range(batch_size), range(size)):
-        read = [number for states in hidden.tolist() for number in states[example]]
-        row = layer * size + unit
-        state[layer][example][unit] = np.dot(weight[row].tolist(), read).item() + bias[row].item()
-    return state
-
-
 ANSWERS = {
     "2.1": [
         embed_into_an_empty_tensor,
-        embed_to_nested_lists,
         embed_to_lists_of_vectors,
         embed_to_a_tuple_of_sources,
         embed_by_selecting_from_one_long_row,
         embed_by_gathering,
-        embed_with_numpy,
         embed_token_by_token_of_the_vocabulary,
         embed_as_a_linear_layer_in_float64,
+        embed_with_no_wider_one_hot_rows_than_needed,
+        embed_as_a_sum_over_the_vocabulary,
     ],
     "2.2": [
         gru_cell_example_by_example,
@@ -466,6 +480,7 @@ ANSWERS = {
         gru_cell_with_sigmoids_from_exponentials,
         GRUStepInFloat64(),
         gru_cell_to_a_list_of_states,
+        gru_cell_without_ready_made_squashing,
     ],
     "2.3": [
         EncoderWithTimeFirst,
@@ -475,6 +490,7 @@ ANSWERS = {
         EncoderWithAMaskOfItsOwn,
         EncoderLayerByLayer,
         encoder_from_a_function,
+        EncoderWithAFirstStateOfZeros,
     ],
     "2.4": [
         count_parameters_by_their_shapes,
@@ -483,19 +499,19 @@ ANSWERS = {
         count_parameters_with_numpy,
         count_parameters_as_a_tensor,
         count_parameters_unit_by_unit,
+        count_parameters_with_a_closed_formula,
     ],
     "2.5": [
         final_states_by_gathering,
         final_states_by_a_mask_and_a_sum,
         final_states_along_an_axis,
-        final_states_to_nested_lists,
-        final_states_with_numpy,
-        final_states_to_a_list_of_numpy_rows,
         final_states_from_one_long_row,
         final_states_by_reading_on_while_real,
         final_states_by_taking_the_padding_away,
         final_states_on_the_diagonal,
         final_states_to_a_tuple,
+        final_states_by_a_mask_alone,
+        final_states_with_a_range_of_rows,
     ],
     "2.6": [
         encode_padded_letting_pytorch_sort,
@@ -507,6 +523,7 @@ ANSWERS = {
         encode_padded_one_length_after_another,
         encode_padded_with_numpy_orders,
         EncodePaddedInFloat64(),
+        encode_padded_copying_states_to_their_places,
     ],
     "2.7": [
         bridge_example_by_example,
@@ -515,7 +532,6 @@ ANSWERS = {
         bridge_as_a_sum_over_the_encoders_layers,
         bridge_layer_by_layer_of_the_decoder,
         bridge_with_examples_in_columns,
-        bridge_with_numpy,
-        bridge_number_by_number,
+        bridge_as_one_sum_over_axes,
     ],
 }
