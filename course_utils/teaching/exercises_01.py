@@ -563,10 +563,10 @@ register(
         minutes=20,
         difficulty=3,
         hints=(
-            "`torch.randint(low, high, (n, 1), generator=generator)` leaves out `high`. Draw the starts first; the "
-            "number of possible lengths is then `7 - start`, another one in each row.",
-            "`torch.rand(n, 1, generator=generator)` lies between 0 and 1. Times the row's number of lengths, and "
-            "rounded down by `.long()`, it is equally likely to be any of 0, 1, 2, …",
+            "`torch.randint(low, high, (n_examples, 1), generator=generator)` leaves out `high`. Draw the starts "
+            "first; the number of possible lengths is then `7 - start`, another one in each row.",
+            "`torch.rand(n_examples, 1, generator=generator)` lies between 0 and 1. Times the row's number of lengths, "
+            "and rounded down by `.long()`, it is equally likely to be any of 0, 1, 2, …",
         ),
         reference=_sampler_as(),
         probes=lambda: [(3,), (30_000,)],

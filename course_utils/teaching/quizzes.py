@@ -49,7 +49,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             (
                 Option(
                     "They are equally good",
-                    "Only if their errors are spread in the same way over the pairs.",
+                    "That would follow if each failed equally often on every pair. Else the two rates weigh its errors unlike.",
                 ),
                 Option(
                     "A, since it was tested on all inputs",
@@ -84,15 +84,15 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
     2: (
         Question(
             "A GRU is built with batch_first=True and gets an input of shape (32, 10, 128). What is the shape of "
-            "h_n, with 3 layers of 256?",
+            "its final state, with 3 layers of 256?",
             (
                 Option(
                     "(32, 3, 256)",
-                    "That would be consistent, but batch_first does not move the axes of h_n.",
+                    "That would be consistent, but batch_first does not move the axes of the state.",
                 ),
                 Option(
                     "(32, 256)",
-                    "That is the state of one layer. h_n holds one for each.",
+                    "That is one layer's state. The final state holds one for each.",
                 ),
                 Option(
                     "(3, 32, 256)",
@@ -115,7 +115,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                 ),
                 Option(
                     "It is erased",
-                    "No gate erases: the new state is always a mixture of old state and candidate.",
+                    "That would need z near 0, and a candidate near 0. With z near 1 the candidate hardly counts.",
                 ),
             ),
         ),
