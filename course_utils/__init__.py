@@ -48,6 +48,8 @@ _HOMES = {
         "train_step",
         "validate",
     ),
+    "properties": ("PROPERTIES", "Diagnosis", "Finding", "Property", "diagnose"),
+    "museum": ("EXHIBITS", "MUSEUM", "Exhibit"),
     "records": ("load_record",),
     "plots": ("show",),
     "widgets": ("LiveTraining", "explore", "slider"),

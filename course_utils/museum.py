@@ -1,0 +1,647 @@
+"""The bug museum: silent bugs of encoder–decoder code, each as a few lines over the course's own.
+
+An exhibit takes the place of one part of the course: a class of the network, the loss, the training step or the
+evaluation. While it is open, everything that is built, trained and scored by `training` has the bug:
+
+    with EXHIBITS["state-not-carried"].open():
+        model = build_model(MUSEUM)          # it stays sick for good
+
+`measure` says what the usual instruments make of it, `examine` what the properties do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import training
+from .data import held_out
+from .evaluation import Scores, before_end, evaluate, exact_match, predict, score, token_accuracy
+from .model import Decoder, Encoder, Seq2Seq, start_tokens
+from .properties import Diagnosis, diagnose
+from .task import END_TOKEN, SubstringTask
+from .training import SMALL, build_model, fit, train_step
+
+# Two layers, since some bugs mix them up; a little dropout, since others leave it on.
+MUSEUM = dataclasses.replace(SMALL, name="museum", n_layers=2, dropout=0.1)
+EXAMINED = 1025  # examples a network is scored on: one more than a round number, so that the last batch is a small one
+BATCH_SIZE = 64  # of the evaluation that averages over batches
+TOGETHER = 25  # sources in a batch when the network is in use
+LONGER = 2  # how much longer than these one more source in that batch is
+PADDING = -100  # what PyTorch's cross-entropy ignores where nothing else is said
+
+
+# --- the encoder ------------------------------------------------------------------------------------------------------
+
+
+class StateAfterPadding(Encoder):
+    def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(source)  # the last state, after all the padding
+
+
+class RowsOutOfOrder(Encoder):
+    def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if lengths is None:
+            return super().forward(source)
+        longest_first = lengths.argsort(descending=True)  # older PyTorch packed only sorted sequences
+        return super().forward(source[longest_first], lengths[longest_first])  # and nothing puts them back
+
+
+class ViewForTranspose(Encoder):
+    def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+        n_rows, width = source.shape
+        time_first = source.reshape(width, n_rows)  # the right shape, made of the wrong tokens
+        return super().forward(time_first.transpose(0, 1), lengths)
+
+
+class BatchFirstForgotten(Encoder):
+    def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+        embedded = self.dropout(self.embedding(source))
+        outputs, _ = self.rnn(embedded.transpose(0, 1))  # what a GRU without batch_first does: rows are its time steps
+        return outputs[-1].expand(self.n_layers, -1, -1).contiguous()  # "the last output"
+
+
+class StateReshaped(Encoder):
+    def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+        hidden = super().forward(source, lengths)
+        return hidden.transpose(0, 1).reshape(hidden.shape)  # batch first, and back by the wrong way
+
+
+class StateFromTheLastBatch(Encoder):
+    state: Tensor | None = None
+
+    def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+        embedded = self.dropout(self.embedding(source))
+        if self.state is not None and self.state.shape[1] != len(source):
+            self.state = None
+        _, hidden = self.rnn(embedded, self.state)
+        self.state = hidden.detach()  # as is right for one long text cut in pieces
+        return hidden
+
+
+class EncoderDetached(Encoder):
+    def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(source, lengths).detach()
+
+
+# --- the decoder ------------------------------------------------------------------------------------------------------
+
+
+class DropoutAlwaysOn(Decoder):
+    def forward(self, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        embedded = F.dropout(self.embedding(tokens), self.dropout.p)  # unlike the module, it knows nothing of eval()
+        outputs, hidden = self.rnn(embedded, hidden)
+        return self.fc_out(outputs), hidden
+
+
+class SoftmaxTwice(Decoder):
+    def forward(self, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        logits, hidden = super().forward(tokens, hidden)
+        return logits.softmax(-1), hidden  # F.cross_entropy takes the softmax itself
+
+
+class ContextFollowsTheState(Decoder):
+    def forward(self, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        context = hidden[-1][:, None]  # meant: the encoder's final state. After the first step it is another
+        outputs, hidden = self.rnn(self.dropout(self.embedding(tokens)), hidden)
+        return self.fc_out(outputs + context), hidden
+
+
+class HandWrittenSteps(Decoder):
+    """Whole sequences go through nn.GRU, single steps through a cell written by hand, as where PyTorch is not at hand.
+
+    Its `cell` is the right one: the two exhibits below change a line of it.
+    """
+
+    def forward(self, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        if tokens.shape[1] > 1:
+            return super().forward(tokens, hidden)
+        vector, states = self.dropout(self.embedding(tokens[:, 0])), []
+        for state, (w_ih, w_hh, b_ih, b_hh) in zip(hidden, self.rnn.all_weights, strict=True):
+            vector = self.cell(F.linear(vector, w_ih, b_ih).chunk(3, -1), state, w_hh.chunk(3), b_hh.chunk(3))
+            states.append(vector)
+        return self.fc_out(vector)[:, None], torch.stack(states)
+
+    def cell(self, inputs: tuple, state: Tensor, weights: tuple, biases: tuple) -> Tensor:
+        r, z = (torch.sigmoid(inputs[i] + F.linear(state, weights[i], biases[i])) for i in (0, 1))
+        n = torch.tanh(inputs[2] + r * F.linear(state, weights[2], biases[2]))
+        return (1 - z) * n + z * state
+
+
+class ResetGateBefore(HandWrittenSteps):
+    def cell(self, inputs: tuple, state: Tensor, weights: tuple, biases: tuple) -> Tensor:
+        r, z = (torch.sigmoid(inputs[i] + F.linear(state, weights[i], biases[i])) for i in (0, 1))
+        n = torch.tanh(inputs[2] + F.linear(r * state, weights[2], biases[2]))  # as in the paper, not as in nn.GRU
+        return (1 - z) * n + z * state
+
+
+class UpdateGateReversed(HandWrittenSteps):
+    def cell(self, inputs: tuple, state: Tensor, weights: tuple, biases: tuple) -> Tensor:
+        r, z = (torch.sigmoid(inputs[i] + F.linear(state, weights[i], biases[i])) for i in (0, 1))
+        n = torch.tanh(inputs[2] + r * F.linear(state, weights[2], biases[2]))
+        return z * n + (1 - z) * state  # another paper's z, with nn.GRU's weights
+
+
+# --- the two together -------------------------------------------------------------------------------------------------
+
+
+class NotShifted(Seq2Seq):
+    def forward(self, source: Tensor, target: Tensor, teacher_forcing_ratio: float = 0.5, **options: Any) -> Tensor:
+        if teacher_forcing_ratio == 1:
+            return self.decoder(target, self.encoder(source))[0]  # it reads the very token that it should write
+        return super().forward(source, target, teacher_forcing_ratio, **options)
+
+
+class GreedyLoop(Seq2Seq):
+    """Greedy decoding as it should be, in parts: the exhibits below change one of them each."""
+
+    def first(self, source: Tensor) -> Tensor:
+        return start_tokens(source)
+
+    def next(self, token: Tensor, guess: Tensor) -> Tensor:
+        return guess
+
+    def carried(self, old: Tensor, new: Tensor) -> Tensor:
+        return new
+
+    def free_running(self, source: Tensor, n_steps: int) -> Tensor:
+        token, hidden, logits = self.first(source), self.encoder(source), []
+        for _ in range(n_steps):
+            step_logits, new = self.decoder(token, hidden)
+            token, hidden = self.next(token, step_logits.argmax(-1)), self.carried(hidden, new)
+            logits.append(step_logits)
+        return torch.cat(logits, dim=1)
+
+    @torch.no_grad()
+    def generate(self, source: Tensor, max_length: int) -> Tensor:
+        return self.free_running(source, max_length).argmax(-1)
+
+
+class OtherStart(GreedyLoop):
+    def first(self, source: Tensor) -> Tensor:
+        return source[:, -1:]  # the last token of the source, in training and in use
+
+    def forward(self, source: Tensor, target: Tensor, teacher_forcing_ratio: float = 0.5, **options: Any) -> Tensor:
+        if teacher_forcing_ratio == 1:
+            return self.decoder(torch.cat([self.first(source), target[:, :-1]], dim=1), self.encoder(source))[0]
+        return self.free_running(source, target.shape[1])
+
+
+class StartOfAnother(GreedyLoop):
+    def first(self, source: Tensor) -> Tensor:
+        return torch.ones_like(source[:, :1])  # <bos> is 1 elsewhere. Training begins with 0
+
+
+class StateNotCarried(GreedyLoop):
+    def carried(self, old: Tensor, new: Tensor) -> Tensor:
+        return old  # logits, _ = self.decoder(token, hidden)
+
+
+class StaleToken(GreedyLoop):
+    def next(self, token: Tensor, guess: Tensor) -> Tensor:
+        return token  # `token = guess` is missing
+
+
+class StopsWithTheFirst(Seq2Seq):
+    def generate(self, source: Tensor, max_length: int) -> Tensor:
+        tokens = super().generate(source, max_length)
+        ended = (tokens == END_TOKEN).any(dim=0).cumsum(0).cumsum(0) > 1  # any: one row's end is taken for everyone's
+        return tokens.masked_fill(ended, END_TOKEN)
+
+
+# --- the loss ---------------------------------------------------------------------------------------------------------
+
+
+def end_masked_as_padding(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=0)  # the end token is 0 as well
+
+
+def first_token_left_out(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits[:, 1:].flatten(0, 1), target[:, 1:].flatten())  # right where targets begin with <bos>
+
+
+def loss_one_apart(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), target[:, 1:].flatten())  # shifted once more
+
+
+def softmax_over_places(logits: Tensor, target: Tensor) -> Tensor:
+    return -logits.log_softmax(dim=1).gather(-1, target[..., None]).mean()  # (B, T, V): axis 1 is not the vocabulary
+
+
+def padding_in_the_mean(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="sum") / target.numel()  # padding and all
+
+
+# --- the training step ------------------------------------------------------------------------------------------------
+
+
+def gradients_kept(model: Seq2Seq, optimizer: torch.optim.Optimizer, *batch: Any, **options: Any) -> Tensor:
+    with patch.object(optimizer, "zero_grad"):  # it is never called
+        return train_step(model, optimizer, *batch, **options)
+
+
+def padding_in_the_loss(
+    model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor, target: Tensor, *options: Any
+) -> Tensor:
+    padded = F.pad(target, (0, 5 * target.shape[1]))  # "to the longest target there can be", and none of it is masked
+    return train_step(model, optimizer, source, padded, *options)
+
+
+# --- the evaluation ---------------------------------------------------------------------------------------------------
+
+
+def validation_forced(model: Seq2Seq, source: Tensor, target: Tensor) -> Scores:
+    return score(predict(model, source, target, teacher_forcing_ratio=1.0), source, target)
+
+
+def mean_of_batch_means(model: Seq2Seq, source: Tensor, target: Tensor) -> Scores:
+    batches = zip(source.split(BATCH_SIZE), target.split(BATCH_SIZE), strict=True)
+    scores = [evaluate(model, *batch) for batch in batches]  # the last batch is small, and weighs as much
+
+    def mean(name: str) -> float:
+        return sum(getattr(one, name) for one in scores) / len(scores)
+
+    return dataclasses.replace(scores[0], **{name: mean(name) for name in ("exact_match", "token_accuracy", "loss")})
+
+
+def eval_forgotten(model: Seq2Seq, source: Tensor, target: Tensor) -> Scores:
+    with torch.no_grad():
+        return score(model(source, target, 0.0), source, target)  # in the mode in which training left the model
+
+
+def scored_to_the_shorter(model: Seq2Seq, source: Tensor, target: Tensor) -> Scores:
+    output = predict(model, source, target).argmax(-1)
+    pairs = zip(before_end(output), before_end(target), strict=True)
+    right = [all(a == b for a, b in zip(written, wanted, strict=False)) for written, wanted in pairs]
+    return dataclasses.replace(evaluate(model, source, target), exact_match=sum(right) / len(right))
+
+
+def wrong_axis(model: Seq2Seq, source: Tensor, target: Tensor) -> Scores:
+    right = predict(model, source, target).argmax(-1) == target
+    share = right.all(dim=0).double().mean().item()  # places at which all examples are right
+    return dataclasses.replace(evaluate(model, source, target), exact_match=share)
+
+
+# --- the exhibits -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Thread:
+    """Where people met a bug, in public."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A bug: the part of the course whose place it takes, what one sees of it, and the line that mends it."""
+
+    id: str
+    title: str
+    symptom: str
+    sick: type[nn.Module] | Callable
+    part: str  # the name in `training` that it takes: Encoder, Decoder, Seq2Seq, token_loss, train_step, evaluate
+    mend: str
+    threads: tuple[Thread, ...] = ()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """While it is open, `training` builds, trains and scores with the bug; networks built meanwhile keep it."""
+        with patch.object(training, self.part, self.sick):
+            yield
+
+
+def _exhibits(*exhibits: Exhibit) -> dict[str, Exhibit]:
+    return {exhibit.id: exhibit for exhibit in exhibits}
+
+
+EXHIBITS = _exhibits(
+    Exhibit(
+        "state-after-padding",
+        "The state after the padding",
+        "Alone a source is decoded well, in a batch with longer ones badly.",
+        StateAfterPadding,
+        "Encoder",
+        "embedded = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)",
+    ),
+    Exhibit(
+        "rows-out-of-order",
+        "Sorted, and never put back",
+        "The outputs are good, but they are those of other inputs of the batch.",
+        RowsOutOfOrder,
+        "Encoder",
+        "return hidden[:, longest_first.argsort()]",
+    ),
+    Exhibit(
+        "view-for-transpose",
+        "A view where a transpose was meant",
+        "The loss stays high, and nothing complains: all shapes fit.",
+        ViewForTranspose,
+        "Encoder",
+        "time_first = source.transpose(0, 1)",
+    ),
+    Exhibit(
+        "batch-first-forgotten",
+        "batch_first forgotten",
+        "The loss stays high, and what an input gives depends on the inputs above it in the batch.",
+        BatchFirstForgotten,
+        "Encoder",
+        "nn.GRU(emb_dim, hidden_dim, n_layers, batch_first=True)",
+    ),
+    Exhibit(
+        "state-reshaped",
+        "Layers read as rows",
+        "The loss stays high in batches, as if each example knew half of another's source.",
+        StateReshaped,
+        "Encoder",
+        "return hidden.transpose(0, 1).transpose(0, 1)",
+    ),
+    Exhibit(
+        "state-from-the-last-batch",
+        "The last batch's state",
+        "The same input gives another output when it is decoded again.",
+        StateFromTheLastBatch,
+        "Encoder",
+        "_, hidden = self.rnn(embedded)",
+    ),
+    Exhibit(
+        "encoder-detached",
+        "An encoder that never learns",
+        "Training works, more slowly than it should, and ends lower.",
+        EncoderDetached,
+        "Encoder",
+        "return hidden  # without .detach()",
+    ),
+    Exhibit(
+        "dropout-always-on",
+        "Dropout left on",
+        "Each time the same input is decoded it may come out otherwise.",
+        DropoutAlwaysOn,
+        "Decoder",
+        "embedded = F.dropout(self.embedding(tokens), p, training=self.training)",
+    ),
+    Exhibit(
+        "softmax-twice",
+        "Two softmaxes",
+        "The loss stops falling far above zero.",
+        SoftmaxTwice,
+        "Decoder",
+        "return logits, hidden",
+    ),
+    Exhibit(
+        "context-follows-the-state",
+        "The context that moves along",
+        "Training is perfect. Decoding loses the thread after the first token.",
+        ContextFollowsTheState,
+        "Decoder",
+        "context = self.encoder_state  # kept when decoding begins",
+    ),
+    Exhibit(
+        "reset-gate-before",
+        "The paper's reset gate",
+        "The weights are right, the formula is the paper's, and the outputs are not those of nn.GRU.",
+        ResetGateBefore,
+        "Decoder",
+        "n = torch.tanh(inputs[2] + r * F.linear(state, weights[2], biases[2]))",
+    ),
+    Exhibit(
+        "update-gate-reversed",
+        "The other z",
+        "The weights are right, but the state forgets where it should keep.",
+        UpdateGateReversed,
+        "Decoder",
+        "return (1 - z) * n + z * state",
+    ),
+    Exhibit(
+        "not-shifted",
+        "The answer is in the question",
+        "The training loss goes to zero at once. Decoding writes nonsense.",
+        NotShifted,
+        "Seq2Seq",
+        "return self.decoder(shift_right(target), self.encoder(source))[0]",
+    ),
+    Exhibit(
+        "other-start",
+        "Another start token",
+        "None, until the weights are used by other code.",
+        OtherStart,
+        "Seq2Seq",
+        "return start_tokens(source)",
+    ),
+    Exhibit(
+        "start-of-another",
+        "The start token of another vocabulary",
+        "Forced, the model is perfect. Decoding goes wrong from the first token.",
+        StartOfAnother,
+        "Seq2Seq",
+        "return start_tokens(source)",
+    ),
+    Exhibit(
+        "state-not-carried",
+        "A state that is not carried over",
+        "The first token is right, and those that follow look like it.",
+        StateNotCarried,
+        "Seq2Seq",
+        "logits, hidden = self.decoder(token, hidden)",
+    ),
+    Exhibit(
+        "stale-token",
+        "A stale token fed back",
+        "The first token is right, the rest is guessed blindly.",
+        StaleToken,
+        "Seq2Seq",
+        "token = logits.argmax(-1)",
+    ),
+    Exhibit(
+        "stops-with-the-first",
+        "When one is done, all are",
+        "Alone a source is decoded well, in a batch its output is cut.",
+        StopsWithTheFirst,
+        "Seq2Seq",
+        "if ended.all(): break  # ended |= token == END_TOKEN, row by row",
+    ),
+    Exhibit(
+        "end-masked-as-padding",
+        "The end masked as padding",
+        "The digits are right, and the model does not stop.",
+        end_masked_as_padding,
+        "token_loss",
+        "F.cross_entropy(logits.flatten(0, 1), target.flatten())  # padding gets a token of its own",
+    ),
+    Exhibit(
+        "first-token-left-out",
+        "The first token left out of the loss",
+        "All tokens are right but the first.",
+        first_token_left_out,
+        "token_loss",
+        "F.cross_entropy(logits.flatten(0, 1), target.flatten())",
+    ),
+    Exhibit(
+        "loss-one-apart",
+        "The loss, one place off",
+        "The output begins with the second token.",
+        loss_one_apart,
+        "token_loss",
+        "F.cross_entropy(logits.flatten(0, 1), target.flatten())",
+    ),
+    Exhibit(
+        "softmax-over-places",
+        "A softmax over the wrong axis",
+        "The loss falls as usual. The outputs are nonsense.",
+        softmax_over_places,
+        "token_loss",
+        "-logits.log_softmax(dim=-1).gather(-1, target[..., None]).mean()",
+    ),
+    Exhibit(
+        "padding-in-the-mean",
+        "A mean over padding",
+        "The loss is smaller where a batch holds more padding.",
+        padding_in_the_mean,
+        "token_loss",
+        "F.cross_entropy(logits.flatten(0, 1), target.flatten())  # whose mean is over what is not ignored",
+    ),
+    Exhibit(
+        "gradients-kept",
+        "zero_grad forgotten",
+        "The loss falls at first, then it wavers or rises.",
+        gradients_kept,
+        "train_step",
+        "optimizer.zero_grad()",
+    ),
+    Exhibit(
+        "padding-in-the-loss",
+        "Padding in the loss",
+        "The loss is small from the start, and the outputs are late to become good.",
+        padding_in_the_loss,
+        "train_step",
+        "padded = F.pad(target, (0, n), value=-100)  # which the loss ignores",
+    ),
+    Exhibit(
+        "validation-forced",
+        "Validation with a helping hand",
+        "The validation's token accuracy is higher than users find it.",
+        validation_forced,
+        "evaluate",
+        "predict(model, source, target, teacher_forcing_ratio=0.0)",
+    ),
+    Exhibit(
+        "mean-of-batch-means",
+        "The mean of means",
+        "The score changes with the batch size.",
+        mean_of_batch_means,
+        "evaluate",
+        "score(torch.cat(logits), source, target)",
+    ),
+    Exhibit(
+        "eval-forgotten",
+        "eval() forgotten",
+        "The score differs from run to run, and is lower than the model deserves.",
+        eval_forgotten,
+        "evaluate",
+        "model.eval()",
+    ),
+    Exhibit(
+        "scored-to-the-shorter",
+        "Scored as far as the shorter one",
+        "A model that writes nothing at all would get 100 %.",
+        scored_to_the_shorter,
+        "evaluate",
+        "written == wanted",
+    ),
+    Exhibit(
+        "wrong-axis",
+        "Exact match over the wrong axis",
+        "The score is 0 or nearly so, while the examples that one looks at are right.",
+        wrong_axis,
+        "evaluate",
+        "right.all(dim=1)",
+    ),
+)
+
+
+# --- the instruments --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the usual instruments say of one trained network. All but `in_use` is what the sick course itself reports.
+
+    loss is the mean over the last epoch's steps, in nats per token. `in_use` is the exact match of what `generate`
+    writes for sources in a batch with a longer one, padded to its length.
+    """
+
+    shapes_fit: bool
+    loss: float
+    forced_token_accuracy: float
+    forced_exact_match: float
+    reported_token_accuracy: float
+    reported_exact_match: float
+    in_use: float
+
+
+def measure(exhibit: Exhibit | None, seed: int, recipe: training.Recipe = MUSEUM) -> Readings:
+    """Train a network with this bug (None: without any) and read the instruments."""
+    task = SubstringTask(recipe.length)
+    source, target = held_out(task, EXAMINED)
+    with opened(exhibit):
+        run = fit(recipe, seed=seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # for what drops at random where nothing should
+            forced = predict(run.model, source, target, teacher_forcing_ratio=1.0)
+            reported = training.evaluate(run.model, source, target)
+            return Readings(
+                shapes_fit=forced.shape == (*target.shape, forced.shape[-1]),
+                loss=run.history[-1]["loss"],
+                forced_token_accuracy=token_accuracy(forced.argmax(-1), target),
+                forced_exact_match=exact_match(forced.argmax(-1), target),
+                reported_token_accuracy=reported.token_accuracy,
+                reported_exact_match=reported.exact_match,
+                in_use=in_use(run.model, task),
+            )
+
+
+@contextmanager
+def opened(exhibit: Exhibit | None) -> Iterator[None]:
+    """The exhibit's own `open`, or nothing where there is none."""
+    if exhibit is None:
+        yield
+    else:
+        with exhibit.open():
+            yield
+
+
+def in_use(model: Seq2Seq, task: SubstringTask) -> float:
+    """Exact match as users meet it: batches of sources, each batch with a longer one in it, to which all are padded."""
+    source, target = held_out(task, EXAMINED)
+    longer, _ = held_out(SubstringTask(task.length + LONGER), 1)
+    outputs = []
+    model.eval()
+    for batch in source.split(TOGETHER):
+        padded = torch.cat([F.pad(batch, (0, LONGER)), longer])
+        lengths = torch.tensor([task.length] * len(batch) + [task.length + LONGER])
+        # `generate` takes no lengths: they are laid on the encoder.
+        with patch.object(model.encoder, "forward", functools.partial(model.encoder.forward, lengths=lengths)):
+            outputs.append(model.generate(padded, task.n_digits)[: len(batch)])
+    return exact_match(torch.cat(outputs), target)
+
+
+def examine(exhibit: Exhibit | None, recipe: training.Recipe = MUSEUM, seed: int = 0) -> Diagnosis:
+    """What the properties say of an untrained network with this bug, and of the functions around it."""
+    with opened(exhibit):
+        return diagnose(
+            build_model(recipe, seed),
+            loss=training.token_loss,
+            train_step=training.train_step,
+            evaluate=training.evaluate,
+            padding=PADDING,
+        )
