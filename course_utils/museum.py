@@ -333,6 +333,13 @@ EXHIBITS = _exhibits(
         StateAfterPadding,
         "Encoder",
         "embedded = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)",
+        threads=(
+            Thread(
+                "encoder not handling variable length sequences properly",
+                "https://github.com/bentrevett/pytorch-seq2seq/issues/208",
+            ),
+            Thread("RNNs do not handle padding correctly", "https://github.com/speechbrain/speechbrain/issues/501"),
+        ),
     ),
     Exhibit(
         "rows-out-of-order",
@@ -341,6 +348,13 @@ EXHIBITS = _exhibits(
         RowsOutOfOrder,
         "Encoder",
         "return hidden[:, longest_first.argsort()]",
+        threads=(
+            Thread("fix: the unsort batch was clobbering things", "https://github.com/mead-ml/mead-baseline/pull/677"),
+            Thread(
+                "关于output和hidden_state中的batch顺序问题",
+                "https://github.com/Lizhen0628/text_classification/issues/12",
+            ),
+        ),
     ),
     Exhibit(
         "view-for-transpose",
@@ -349,6 +363,13 @@ EXHIBITS = _exhibits(
         ViewForTranspose,
         "Encoder",
         "time_first = source.transpose(0, 1)",
+        threads=(
+            Thread(
+                "In oder to change the order of dimensions, why is torch.tensor.view used??",
+                "https://github.com/zhouhaoyi/Informer2020/issues/59",
+            ),
+            Thread("Reshaping issue", "https://github.com/vitrioil/Speech-Separation/issues/4"),
+        ),
     ),
     Exhibit(
         "batch-first-forgotten",
@@ -357,6 +378,12 @@ EXHIBITS = _exhibits(
         BatchFirstForgotten,
         "Encoder",
         "nn.GRU(emb_dim, hidden_dim, n_layers, batch_first=True)",
+        threads=(
+            Thread("question about recurrent neural network", "https://github.com/yunjey/pytorch-tutorial/issues/89"),
+            Thread(
+                "different result on LSTM whether using batch_first", "https://github.com/pytorch/pytorch/issues/1538"
+            ),
+        ),
     ),
     Exhibit(
         "state-reshaped",
@@ -365,6 +392,16 @@ EXHIBITS = _exhibits(
         StateReshaped,
         "Encoder",
         "return hidden.transpose(0, 1).transpose(0, 1)",
+        threads=(
+            Thread(
+                "Possible dimension transformation bug in RNNEncoder Bridge?",
+                "https://github.com/OpenNMT/OpenNMT-py/issues/1521",
+            ),
+            Thread(
+                "Confusion about the batch in model.py(I think batch should be the second dimension.)",
+                "https://github.com/timbmg/Sentence-VAE/issues/15",
+            ),
+        ),
     ),
     Exhibit(
         "state-from-the-last-batch",
@@ -373,6 +410,7 @@ EXHIBITS = _exhibits(
         StateFromTheLastBatch,
         "Encoder",
         "_, hidden = self.rnn(embedded)",
+        threads=(Thread("Reset elmo states", "https://github.com/nyu-mll/jiant/pull/345"),),
     ),
     Exhibit(
         "encoder-detached",
@@ -381,6 +419,12 @@ EXHIBITS = _exhibits(
         EncoderDetached,
         "Encoder",
         "return hidden  # without .detach()",
+        threads=(
+            Thread(
+                "Repackaging of states necessary?",
+                "https://github.com/emited/VariationalRecurrentNeuralNetwork/issues/1",
+            ),
+        ),
     ),
     Exhibit(
         "dropout-always-on",
@@ -389,6 +433,9 @@ EXHIBITS = _exhibits(
         DropoutAlwaysOn,
         "Decoder",
         "embedded = F.dropout(self.embedding(tokens), p, training=self.training)",
+        threads=(
+            Thread("[PyTorch] Fix Transformers, Seq2Seq Predictions", "https://github.com/d2l-ai/d2l-en/pull/1528"),
+        ),
     ),
     Exhibit(
         "softmax-twice",
@@ -397,6 +444,10 @@ EXHIBITS = _exhibits(
         SoftmaxTwice,
         "Decoder",
         "return logits, hidden",
+        threads=(
+            Thread("Double-softmax in validation loss", "https://github.com/ariecattan/SciCo/issues/2"),
+            Thread("Bug in code", "https://github.com/jindongwang/Deep-learning-activity-recognition/issues/10"),
+        ),
     ),
     Exhibit(
         "context-follows-the-state",
@@ -405,6 +456,9 @@ EXHIBITS = _exhibits(
         ContextFollowsTheState,
         "Decoder",
         "context = self.encoder_state  # kept when decoding begins",
+        threads=(
+            Thread("A mistake in seq2seq prediction implementation?", "https://github.com/d2l-ai/d2l-en/issues/2134"),
+        ),
     ),
     Exhibit(
         "reset-gate-before",
@@ -413,6 +467,15 @@ EXHIBITS = _exhibits(
         ResetGateBefore,
         "Decoder",
         "n = torch.tanh(inputs[2] + r * F.linear(state, weights[2], biases[2]))",
+        threads=(
+            Thread(
+                "GRU is implementation of v1 rather than later v3", "https://github.com/pytorch/pytorch/issues/8153"
+            ),
+            Thread(
+                "Allow weights trained with CuDNNGRU to be used without GPU",
+                "https://github.com/keras-team/keras/pull/9112",
+            ),
+        ),
     ),
     Exhibit(
         "update-gate-reversed",
@@ -421,6 +484,10 @@ EXHIBITS = _exhibits(
         UpdateGateReversed,
         "Decoder",
         "return (1 - z) * n + z * state",
+        threads=(
+            Thread("GRUcell has a wrong formula", "https://github.com/pytorch/pytorch/issues/20129"),
+            Thread("Question about h_t formula in GRU", "https://github.com/keras-team/keras/issues/785"),
+        ),
     ),
     Exhibit(
         "not-shifted",
@@ -429,6 +496,13 @@ EXHIBITS = _exhibits(
         NotShifted,
         "Seq2Seq",
         "return self.decoder(shift_right(target), self.encoder(source))[0]",
+        threads=(
+            Thread(
+                "The token input to the model decoder at each time step is the same as the output token",
+                "https://github.com/code-gen/cscg/issues/4",
+            ),
+            Thread("Fix loss function", "https://github.com/IpsumDominum/Pytorch-Simple-Transformer/issues/3"),
+        ),
     ),
     Exhibit(
         "other-start",
@@ -437,6 +511,15 @@ EXHIBITS = _exhibits(
         OtherStart,
         "Seq2Seq",
         "return start_tokens(source)",
+        threads=(
+            Thread(
+                "To add <sos> token for initial decode step or just reuse <eos> as <sos> token?",
+                "https://github.com/facebookresearch/fairseq/issues/655",
+            ),
+            Thread(
+                "BartConfig wrong decoder_start_token_id?", "https://github.com/huggingface/transformers/issues/5212"
+            ),
+        ),
     ),
     Exhibit(
         "start-of-another",
@@ -445,6 +528,7 @@ EXHIBITS = _exhibits(
         StartOfAnother,
         "Seq2Seq",
         "return start_tokens(source)",
+        threads=(Thread("Fix bug of issue#86 and issue#131", "https://github.com/emedvedev/attention-ocr/pull/132"),),
     ),
     Exhibit(
         "state-not-carried",
@@ -453,6 +537,12 @@ EXHIBITS = _exhibits(
         StateNotCarried,
         "Seq2Seq",
         "logits, hidden = self.decoder(token, hidden)",
+        threads=(
+            Thread("OpenNMT: hidden state not updated in the decoder", "https://github.com/pytorch/examples/issues/88"),
+            Thread(
+                "ContextNet's decode function hidden or hidden_states", "https://github.com/upskyy/ContextNet/issues/4"
+            ),
+        ),
     ),
     Exhibit(
         "stale-token",
@@ -461,6 +551,13 @@ EXHIBITS = _exhibits(
         StaleToken,
         "Seq2Seq",
         "token = logits.argmax(-1)",
+        threads=(
+            Thread(
+                "loop problem in DecoderBase.forward",
+                "https://github.com/maxbrenner-ai/seq2seq-time-series-forecasting-fully-recurrent/issues/2",
+            ),
+            Thread("Bug in Greedy Search", "https://github.com/hao-ai-lab/LookaheadDecoding/issues/62"),
+        ),
     ),
     Exhibit(
         "stops-with-the-first",
@@ -469,6 +566,13 @@ EXHIBITS = _exhibits(
         StopsWithTheFirst,
         "Seq2Seq",
         "if ended.all(): break  # ended |= token == END_TOKEN, row by row",
+        threads=(
+            Thread(
+                "Bug: EOS handling in generate() breaks per-batch decoding logic",
+                "https://github.com/2000ZRL/SOKE/issues/7",
+            ),
+            Thread("Scheduled sampling in batched seq2seq", "https://github.com/spro/practical-pytorch/issues/49"),
+        ),
     ),
     Exhibit(
         "end-masked-as-padding",
@@ -477,6 +581,16 @@ EXHIBITS = _exhibits(
         end_masked_as_padding,
         "token_loss",
         "F.cross_entropy(logits.flatten(0, 1), target.flatten())  # padding gets a token of its own",
+        threads=(
+            Thread(
+                "Issue with pad_token == eos_token : model not 'learning when to stop'",
+                "https://github.com/mlabonne/llm-course/issues/33",
+            ),
+            Thread(
+                "Incorrect handling of EOS tokens when pad_token is set to eos_token",
+                "https://github.com/huggingface/transformers/issues/23530",
+            ),
+        ),
     ),
     Exhibit(
         "first-token-left-out",
@@ -485,6 +599,12 @@ EXHIBITS = _exhibits(
         first_token_left_out,
         "token_loss",
         "F.cross_entropy(logits.flatten(0, 1), target.flatten())",
+        threads=(
+            Thread(
+                "Used seq2seq as autoencoder, first token not predicted right",
+                "https://github.com/bentrevett/pytorch-seq2seq/issues/22",
+            ),
+        ),
     ),
     Exhibit(
         "loss-one-apart",
@@ -493,6 +613,12 @@ EXHIBITS = _exhibits(
         loss_one_apart,
         "token_loss",
         "F.cross_entropy(logits.flatten(0, 1), target.flatten())",
+        threads=(
+            Thread("Fix Language Modeling Loss", "https://github.com/huggingface/transformers/pull/404"),
+            Thread(
+                "Aligning logits with labels through two shifts？", "https://github.com/LLM360/amber-train/issues/6"
+            ),
+        ),
     ),
     Exhibit(
         "softmax-over-places",
@@ -501,6 +627,13 @@ EXHIBITS = _exhibits(
         softmax_over_places,
         "token_loss",
         "-logits.log_softmax(dim=-1).gather(-1, target[..., None]).mean()",
+        threads=(
+            Thread("Attention's softmax dimension is wrong?", "https://github.com/PetrochukM/PyTorch-NLP/issues/2"),
+            Thread(
+                "predict = tf.argmax(tf.nn.softmax(logits), axis=1, name='predictions') 这里axis",
+                "https://github.com/huwenxianglyy/bert-use-demo/issues/7",
+            ),
+        ),
     ),
     Exhibit(
         "padding-in-the-mean",
@@ -509,6 +642,16 @@ EXHIBITS = _exhibits(
         padding_in_the_mean,
         "token_loss",
         "F.cross_entropy(logits.flatten(0, 1), target.flatten())  # whose mean is over what is not ignored",
+        threads=(
+            Thread(
+                "Normalize CE loss by total number of (non-padding) tokens",
+                "https://github.com/meta-pytorch/torchtune/pull/1875",
+            ),
+            Thread(
+                "Sum loss instead of mean loss should be used if gradient accumulation step is larger than 1",
+                "https://github.com/huggingface/transformers/issues/24725",
+            ),
+        ),
     ),
     Exhibit(
         "gradients-kept",
@@ -517,6 +660,16 @@ EXHIBITS = _exhibits(
         gradients_kept,
         "train_step",
         "optimizer.zero_grad()",
+        threads=(
+            Thread(
+                "Why there is no 'optimizer.zero_grad()' in base_trainer.py?",
+                "https://github.com/yastrebksv/TennisCourtDetector/issues/7",
+            ),
+            Thread(
+                "[feature request] Show warning if optimizer.zero_grad() was not called",
+                "https://github.com/pytorch/pytorch/issues/47175",
+            ),
+        ),
     ),
     Exhibit(
         "padding-in-the-loss",
@@ -525,6 +678,13 @@ EXHIBITS = _exhibits(
         padding_in_the_loss,
         "train_step",
         "padded = F.pad(target, (0, n), value=-100)  # which the loss ignores",
+        threads=(
+            Thread("ignore_index defined but not used", "https://github.com/lucidrains/DALLE-pytorch/issues/57"),
+            Thread(
+                "Is this a bug? Calculating `cross_entropy loss` does not change ignore_index parameter",
+                "https://github.com/lukas-blecher/LaTeX-OCR/issues/305",
+            ),
+        ),
     ),
     Exhibit(
         "validation-forced",
@@ -533,6 +693,13 @@ EXHIBITS = _exhibits(
         validation_forced,
         "evaluate",
         "predict(model, source, target, teacher_forcing_ratio=0.0)",
+        threads=(
+            Thread(
+                "why to use teacher-forcing in function Validate()?",
+                "https://github.com/sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning/issues/6",
+            ),
+            Thread("Decoding twice in validation step", "https://github.com/CUNY-CL/yoyodyne/issues/70"),
+        ),
     ),
     Exhibit(
         "mean-of-batch-means",
@@ -541,6 +708,16 @@ EXHIBITS = _exhibits(
         mean_of_batch_means,
         "evaluate",
         "score(torch.cat(logits), source, target)",
+        threads=(
+            Thread(
+                "Large batch_size leads to inaccurate validation loss calculation",
+                "https://github.com/dnouri/nolearn/issues/247",
+            ),
+            Thread(
+                "tf3 c2 w2: 'simple custom training': taking average over batches underestimates average loss",
+                "https://github.com/https-deeplearning-ai/tensorflow-3/issues/3",
+            ),
+        ),
     ),
     Exhibit(
         "eval-forgotten",
@@ -549,6 +726,10 @@ EXHIBITS = _exhibits(
         eval_forgotten,
         "evaluate",
         "model.eval()",
+        threads=(
+            Thread("Model Eval", "https://github.com/IBM/pytorch-seq2seq/issues/33"),
+            Thread("No .eval() in tutorials", "https://github.com/pytorch/tutorials/issues/208"),
+        ),
     ),
     Exhibit(
         "scored-to-the-shorter",
@@ -565,6 +746,12 @@ EXHIBITS = _exhibits(
         wrong_axis,
         "evaluate",
         "right.all(dim=1)",
+        threads=(
+            Thread("About the accuracy computation.", "https://github.com/Zasder3/train-CLIP/issues/6"),
+            Thread(
+                "fix(torch): segmentation with test_batch_size > 1", "https://github.com/jolibrain/deepdetect/pull/1567"
+            ),
+        ),
     ),
 )
 
