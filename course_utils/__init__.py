@@ -52,7 +52,7 @@ _HOMES = {
     "museum": ("EXHIBITS", "MUSEUM", "Exhibit"),
     "records": ("load_record",),
     "plots": ("show",),
-    "widgets": ("LiveTraining", "explore", "slider"),
+    "widgets": ("LiveTraining", "compare_decoding", "dropdown", "explore", "slider"),
     "teaching": ("EXERCISES", "check", "claim", "explain_missing_names", "progress", "quiz"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -6,14 +6,15 @@ evaluation. While it is open, everything that is built, trained and scored by `t
     with EXHIBITS["state-not-carried"].open():
         model = build_model(MUSEUM)          # it stays sick for good
 
-`measure` says what the usual instruments make of it, `examine` what the properties do.
+`train` and `read` say what the usual instruments make of it, `examine` what the properties do. What both said, over
+seeds, is in records/museum.json.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,7 @@ from .evaluation import Scores, before_end, evaluate, exact_match, predict, scor
 from .model import Decoder, Encoder, Seq2Seq, start_tokens
 from .properties import Diagnosis, diagnose
 from .task import END_TOKEN, SubstringTask
-from .training import SMALL, build_model, fit, train_step
+from .training import SMALL, Callback, Recipe, Run, build_model, fit, train_step
 
 # Two layers, since some bugs mix them up; a little dropout, since others leave it on.
 MUSEUM = dataclasses.replace(SMALL, name="museum", n_layers=2, dropout=0.1)
@@ -776,30 +777,21 @@ class Readings:
     in_use: float
 
 
-def measure(exhibit: Exhibit | None, seed: int, recipe: training.Recipe = MUSEUM) -> Readings:
-    """Train a network with this bug (None: without any) and read the instruments."""
-    task = SubstringTask(recipe.length)
-    source, target = held_out(task, EXAMINED)
-    with opened(exhibit):
-        run = fit(recipe, seed=seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # for what drops at random where nothing should
-            forced = predict(run.model, source, target, teacher_forcing_ratio=1.0)
-            reported = training.evaluate(run.model, source, target)
-            return Readings(
-                shapes_fit=forced.shape == (*target.shape, forced.shape[-1]),
-                loss=run.history[-1]["loss"],
-                forced_token_accuracy=token_accuracy(forced.argmax(-1), target),
-                forced_exact_match=exact_match(forced.argmax(-1), target),
-                reported_token_accuracy=reported.token_accuracy,
-                reported_exact_match=reported.exact_match,
-                in_use=in_use(run.model, task),
-            )
+INSTRUMENTS = {  # what people look at, and which reading that is
+    "shapes": "shapes_fit",
+    "training loss": "loss",
+    "forced token accuracy": "forced_token_accuracy",
+    "forced exact match": "forced_exact_match",
+    "reported token accuracy": "reported_token_accuracy",
+    "reported exact match": "reported_exact_match",
+    "exact match in use": "in_use",
+}
+NOTICED_BEYOND = (2, 0.01)  # times the worst healthy network's error, and so much more
 
 
 @contextmanager
 def opened(exhibit: Exhibit | None) -> Iterator[None]:
-    """The exhibit's own `open`, or nothing where there is none."""
+    """The exhibit's own `open`, or nothing where there is none: the healthy course."""
     if exhibit is None:
         yield
     else:
@@ -807,22 +799,7 @@ def opened(exhibit: Exhibit | None) -> Iterator[None]:
             yield
 
 
-def in_use(model: Seq2Seq, task: SubstringTask) -> float:
-    """Exact match as users meet it: batches of sources, each batch with a longer one in it, to which all are padded."""
-    source, target = held_out(task, EXAMINED)
-    longer, _ = held_out(SubstringTask(task.length + LONGER), 1)
-    outputs = []
-    model.eval()
-    for batch in source.split(TOGETHER):
-        padded = torch.cat([F.pad(batch, (0, LONGER)), longer])
-        lengths = torch.tensor([task.length] * len(batch) + [task.length + LONGER])
-        # `generate` takes no lengths: they are laid on the encoder.
-        with patch.object(model.encoder, "forward", functools.partial(model.encoder.forward, lengths=lengths)):
-            outputs.append(model.generate(padded, task.n_digits)[: len(batch)])
-    return exact_match(torch.cat(outputs), target)
-
-
-def examine(exhibit: Exhibit | None, recipe: training.Recipe = MUSEUM, seed: int = 0) -> Diagnosis:
+def examine(exhibit: Exhibit | None, recipe: Recipe = MUSEUM, seed: int = 0) -> Diagnosis:
     """What the properties say of an untrained network with this bug, and of the functions around it."""
     with opened(exhibit):
         return diagnose(
@@ -832,3 +809,83 @@ def examine(exhibit: Exhibit | None, recipe: training.Recipe = MUSEUM, seed: int
             evaluate=training.evaluate,
             padding=PADDING,
         )
+
+
+def train(exhibit: Exhibit | None, seed: int = 0, recipe: Recipe = MUSEUM, callbacks: Iterable[Callback] = ()) -> Run:
+    """A run of the course with this bug."""
+    with opened(exhibit):
+        return fit(recipe, seed=seed, callbacks=callbacks)
+
+
+def read(exhibit: Exhibit | None, run: Run) -> Readings:
+    """The instruments, after a run with this bug."""
+    task = SubstringTask(run.recipe.length)
+    source, target = held_out(task, EXAMINED)
+    with opened(exhibit), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)  # for what drops at random where nothing should
+        forced = predict(run.model, source, target, teacher_forcing_ratio=1.0)
+        reported = training.evaluate(run.model, source, target)
+        run.model.eval()
+        used = torch.cat([decode_in_use(run.model, batch) for batch in source.split(TOGETHER)])
+    return Readings(
+        shapes_fit=forced.shape == (*target.shape, forced.shape[-1]),
+        loss=run.history[-1]["loss"],
+        forced_token_accuracy=token_accuracy(forced.argmax(-1), target),
+        forced_exact_match=exact_match(forced.argmax(-1), target),
+        reported_token_accuracy=reported.token_accuracy,
+        reported_exact_match=reported.exact_match,
+        in_use=exact_match(used, target),
+    )
+
+
+def decode_in_use(model: Seq2Seq, source: Tensor) -> Tensor:
+    """What `generate` writes for source (B, S) in a batch with a longer source, to which all are padded: (B, S - 2)."""
+    n_rows, width = source.shape
+    longer, _ = held_out(SubstringTask(width + LONGER), 1)
+    padded = torch.cat([F.pad(source, (0, LONGER)), longer])
+    lengths = torch.tensor([width] * n_rows + [width + LONGER])
+    # `generate` takes no lengths: they are laid on the encoder.
+    with patch.object(model.encoder, "forward", functools.partial(model.encoder.forward, lengths=lengths)):
+        return model.generate(padded, width - 2)[:n_rows]
+
+
+def watch(model: Seq2Seq, source: Tensor) -> tuple[Tensor, Tensor]:
+    """The model in use, step by step: the tokens (B, T) it writes, and how probable it finds each (B, T, V)."""
+    steps = []
+    hook = model.decoder.register_forward_hook(lambda _module, _given, outcome: steps.append(outcome[0][:, -1]))
+    try:
+        tokens = decode_in_use(model.eval(), source)
+    finally:
+        hook.remove()
+    return tokens, torch.stack(steps, dim=1)[: len(source)].softmax(-1)
+
+
+def spread(readings: list[dict], instrument: str) -> tuple[float, float, float]:
+    """An instrument's mean, lowest and highest reading over the seeds of a record."""
+    values = [float(one[INSTRUMENTS[instrument]]) for one in readings]
+    return sum(values) / len(values), min(values), max(values)
+
+
+def notices(instrument: str, readings: list[dict], healthy: list[dict]) -> bool:
+    """Whether an instrument's error, on the mean over seeds, is clearly above that of the worst healthy network.
+
+    The error is the loss itself, or else what a share lacks to 1. The factor and the margin are NOTICED_BEYOND's.
+    """
+    factor, margin = NOTICED_BEYOND
+
+    def error(value: float) -> float:
+        return value if instrument == "training loss" else 1 - value
+
+    mean, *_ = spread(readings, instrument)
+    _, lowest, highest = spread(healthy, instrument)
+    return error(mean) > factor * max(error(lowest), error(highest)) + margin
+
+
+def detections(record: dict) -> dict[str, dict[str, bool]]:
+    """Which exhibit is noticed by which detector, by their names: the instruments and, last, the properties."""
+    healthy = record["readings"]["healthy"]
+    return {
+        name: {instrument: notices(instrument, record["readings"][name], healthy) for instrument in INSTRUMENTS}
+        | {"properties": bool(record["diagnoses"][name]["failed"])}
+        for name in EXHIBITS
+    }

@@ -1,4 +1,4 @@
-"""Properties: they hold of every healthy network, measure how far a sick one is off, and say where they do not apply."""
+"""Properties: they hold of healthy networks, measure how far a sick one is off, and say where they do not apply."""
 
 import dataclasses
 import math
@@ -473,7 +473,7 @@ def test_a_step_reports_the_loss_of_its_batch():
 def test_a_score_is_compared_with_what_the_model_writes(name, change, measured):
     case = subject(properties._redrawn_to_vary(subject(build_model(SMALL))))
     case.evaluate = lambda *given: dataclasses.replace(evaluate(*given), **change)
-    source, target, output = properties._partly_right(case)
+    _, target, output = properties._partly_right(case)
     right = output == target
     off = {"exact match": right.all(1).double().mean() - 0.25, "free running": right.double().mean() - 0.25}
     expected = abs(off[name].item()) if measured is None else measured
