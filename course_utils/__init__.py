@@ -53,7 +53,7 @@ _HOMES = {
     "records": ("load_record",),
     "plots": ("show",),
     "widgets": ("LiveTraining", "compare_decoding", "dropdown", "explore", "slider"),
-    "teaching": ("EXERCISES", "check", "claim", "explain_missing_names", "progress", "quiz"),
+    "teaching": ("EXERCISES", "check", "claim", "explain_missing_names", "patient", "progress", "quiz"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

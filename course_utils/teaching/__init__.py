@@ -7,9 +7,16 @@ probes.py             the tiny networks that answers are tried on
 quiz.py, quizzes.py   how a quiz is shown; the questions
 """
 
-from . import exercises_01, exercises_02, exercises_03, exercises_04  # each registers its exercises with the engine
+from . import (
+    exercises_01,
+    exercises_02,
+    exercises_03,
+    exercises_04,
+    exercises_06,
+)  # each registers its exercises with the engine
 from .claims import claim, explain_missing_names
 from .engine import EXERCISES, Exercise, Mistake, Result, check, progress
+from .exercises_06 import patient
 from .quiz import quiz
 
 __all__ = [
@@ -23,7 +30,9 @@ __all__ = [
     "exercises_02",
     "exercises_03",
     "exercises_04",
+    "exercises_06",
     "explain_missing_names",
+    "patient",
     "progress",
     "quiz",
 ]
