@@ -53,7 +53,16 @@ _HOMES = {
     "records": ("load_record",),
     "plots": ("show",),
     "widgets": ("LiveTraining", "compare_decoding", "dropdown", "explore", "slider"),
-    "teaching": ("EXERCISES", "check", "claim", "explain_missing_names", "patient", "progress", "quiz"),
+    "teaching": (
+        "EXERCISES",
+        "check",
+        "claim",
+        "explain_missing_names",
+        "patient",
+        "predict_first",
+        "progress",
+        "quiz",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -5,6 +5,7 @@ engine.py             how an answer is run, compared and diagnosed
 exercises_NN.py       the exercises of notebook NN: references, probes, named mistakes
 probes.py             the tiny networks that answers are tried on
 quiz.py, quizzes.py   how a quiz is shown; the questions
+predictions.py        what to predict of each exhibit of the bug museum
 """
 
 from . import (
@@ -17,7 +18,7 @@ from . import (
 from .claims import claim, explain_missing_names
 from .engine import EXERCISES, Exercise, Mistake, Result, check, progress
 from .exercises_06 import patient
-from .quiz import quiz
+from .quiz import predict_first, quiz
 
 __all__ = [
     "EXERCISES",
@@ -33,6 +34,7 @@ __all__ = [
     "exercises_06",
     "explain_missing_names",
     "patient",
+    "predict_first",
     "progress",
     "quiz",
 ]

@@ -29,7 +29,17 @@ def quiz(notebook: int) -> None:
     """Show the questions of a notebook. Nothing is scored and nothing is sent anywhere."""
     from .quizzes import QUIZZES  # the questions import Question from here
 
-    questions = QUIZZES[notebook]
+    _show(QUIZZES[notebook])
+
+
+def predict_first(exhibit_id: str) -> None:
+    """Show the question that comes before an exhibit of the bug museum."""
+    from .predictions import PREDICTIONS
+
+    _show((PREDICTIONS[exhibit_id],))
+
+
+def _show(questions: tuple[Question, ...]) -> None:
     box = ipywidgets.VBox([_question_widget(number, question) for number, question in enumerate(questions, start=1)])
     html = "\n".join(_question_html(number, question) for number, question in enumerate(questions, start=1))
     show_widget(box, "\n".join(question.text for question in questions), {"text/html": html})
