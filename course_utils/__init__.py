@@ -62,6 +62,7 @@ _HOMES = {
         "predict_first",
         "progress",
         "quiz",
+        "room",
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -334,7 +334,10 @@ def cell_is_pytorchs(subject: Subject) -> float:
         for layer, weights in zip(state, rnn.all_weights, strict=True):
             vector = torch.gru_cell(vector, layer, *weights)
             expected.append(vector)
-        return _apart(torch.stack(expected), decoder(token, state)[1])
+        after = decoder(token, state)[1]
+        if not isinstance(after, Tensor):
+            raise DoesNotApply("the decoder hands on more than its GRU's state")
+        return _apart(torch.stack(expected), after)
 
 
 def agrees_with_itself(subject: Subject) -> float:

@@ -387,6 +387,19 @@ def test_other_cells_are_not_compared_with_pytorchs(rnn, words):
         named("PyTorch's cell").check(other)
 
 
+def test_a_state_that_holds_more_than_the_grus_is_not_compared_with_pytorchs():
+    other = subject()
+    right = other.model.decoder.forward
+
+    def forward(tokens, state):
+        logits, hidden = right(tokens, state[0] if isinstance(state, tuple) else state)
+        return logits, (hidden, "a context")
+
+    other.model.decoder.forward = forward
+    with pytest.raises(DoesNotApply, match="hands on more than its GRU's state"):
+        named("PyTorch's cell").check(other)
+
+
 # Losses
 
 

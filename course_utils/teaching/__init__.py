@@ -6,6 +6,7 @@ exercises_NN.py       the exercises of notebook NN: references, probes, named mi
 probes.py             the tiny networks that answers are tried on
 quiz.py, quizzes.py   how a quiz is shown; the questions
 predictions.py        what to predict of each exhibit of the bug museum
+rooms.py              its exhibits, folded, with their plaques
 """
 
 from . import (
@@ -19,6 +20,7 @@ from .claims import claim, explain_missing_names
 from .engine import EXERCISES, Exercise, Mistake, Result, check, progress
 from .exercises_06 import patient
 from .quiz import predict_first, quiz
+from .rooms import room
 
 __all__ = [
     "EXERCISES",
@@ -37,4 +39,5 @@ __all__ = [
     "predict_first",
     "progress",
     "quiz",
+    "room",
 ]

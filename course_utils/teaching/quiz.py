@@ -64,9 +64,13 @@ def _question_widget(number: int, question: Question) -> ipywidgets.VBox:
 
 
 def _question_html(number: int, question: Question) -> str:
-    options = "".join(
+    return f"<p style='margin-top: 1em'><b>{number}. {escape(question.text)}</b></p>{options_html(question)}"
+
+
+def options_html(question: Question) -> str:
+    """The answers to a question, each folded over its reason."""
+    return "".join(
         f"<details><summary>{escape(option.text)}</summary>"
         f"{'Right' if option.right else 'Not quite'}. {escape(option.reason)}</details>"
         for option in question.options
     )
-    return f"<p style='margin-top: 1em'><b>{number}. {escape(question.text)}</b></p>{options}"
