@@ -817,6 +817,13 @@ def train(exhibit: Exhibit | None, seed: int = 0, recipe: Recipe = MUSEUM, callb
         return fit(recipe, seed=seed, callbacks=callbacks)
 
 
+def has_a_part_in_training(exhibit: Exhibit) -> bool:
+    """Whether the first steps of training, and the look at the model behind them, leave other weights with this bug."""
+    first = dataclasses.replace(MUSEUM, steps_per_epoch=3, epochs=2)
+    sick, healthy = (train(one, recipe=first).model.state_dict() for one in (exhibit, None))
+    return any(not torch.equal(sick[name], tensor) for name, tensor in healthy.items())
+
+
 def read(exhibit: Exhibit | None, run: Run) -> Readings:
     """The instruments, after a run with this bug."""
     task = SubstringTask(run.recipe.length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -56,21 +57,26 @@ def _question_widget(number: int, question: Question) -> ipywidgets.VBox:
 
         def answer(_button: object, option: Option = option) -> None:
             verdict = "Right" if option.right else "Not quite"
-            reason.value = f"<b>{escape(option.text)}</b> {verdict}. {escape(option.reason)}"
+            reason.value = f"<b>{escape(option.text)}</b> {verdict}. {text_html(option.reason)}"
 
         button.on_click(answer)
-    title = ipywidgets.HTML(f"<b>{number}. {escape(question.text)}</b>")
+    title = ipywidgets.HTML(f"<b>{number}. {text_html(question.text)}</b>")
     return ipywidgets.VBox([title, *buttons, reason], layout={"max_width": "760px"})
 
 
 def _question_html(number: int, question: Question) -> str:
-    return f"<p style='margin-top: 1em'><b>{number}. {escape(question.text)}</b></p>{options_html(question)}"
+    return f"<p style='margin-top: 1em'><b>{number}. {text_html(question.text)}</b></p>{options_html(question)}"
 
 
 def options_html(question: Question) -> str:
     """The answers to a question, each folded over its reason."""
     return "".join(
         f"<details><summary>{escape(option.text)}</summary>"
-        f"{'Right' if option.right else 'Not quite'}. {escape(option.reason)}</details>"
+        f"{'Right' if option.right else 'Not quite'}. {text_html(option.reason)}</details>"
         for option in question.options
     )
+
+
+def text_html(text: str) -> str:
+    """Plain text as HTML, `code` in it as such."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))

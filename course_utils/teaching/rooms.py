@@ -10,7 +10,7 @@ from ..museum import EXHIBITS, INSTRUMENTS, Exhibit, notices, spread
 from ..properties import PROPERTIES
 from ..records import load_record
 from .predictions import PREDICTIONS
-from .quiz import options_html
+from .quiz import options_html, text_html
 
 HOLDS = {one.name: one.holds for one in PROPERTIES}
 
@@ -27,8 +27,8 @@ def _exhibit(exhibit: Exhibit, record: dict) -> str:
     question = PREDICTIONS[exhibit.id]
     return (
         f"<details><summary><b>{escape(exhibit.title)}.</b> {escape(exhibit.symptom)}</summary>"
-        f"<p><b>Predict.</b> {escape(question.text)}</p>{options_html(question)}"
-        f"<details><summary>The plaque</summary>{_plaque(exhibit, record)}</details><hr></details>"
+        f"<div style='margin: 0 2em 1em'><p><b>Predict.</b> {text_html(question.text)}</p>{options_html(question)}"
+        f"<details><summary><b>The plaque</b></summary>{_plaque(exhibit, record)}</details></div></details>"
     )
 
 
