@@ -3,9 +3,9 @@
     python benchmarks/museum.py             (about half an hour on one core; stop and start it as you like)
 
 It writes course_utils/records/museum.json: for each exhibit, and for the healthy course, the readings of one trained
-network a seed; what that of the last seed decodes, step by step; and the properties that fail on an untrained one, with what
-they measure and how long they take. Those times are measured at the end, in several rounds: leave the machine alone for
-that minute.
+network a seed; what that of the last seed decodes, step by step; and the properties that fail on an untrained one,
+with what they measure and how long they take. Those times are measured at the end, in several rounds: leave the
+machine alone for that minute.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .errors import InputError
 from .evaluation import evaluating, exact_match, token_accuracy
@@ -81,6 +82,16 @@ class Subject:
     def written(self, source: Tensor | None = None) -> Tensor:
         """What the model decodes greedily, as many tokens as the target has."""
         return self.part("generate")(self.source if source is None else source, self.target.shape[1])
+
+    def said(self, source: Tensor | None = None) -> Tensor:
+        """What it decodes up to each row's first end token, which is repeated from there on, (B, T).
+
+        Many programs write anything after an end, or stop when all rows have ended: that is no fault.
+        """
+        tokens = self.written(source)
+        ends = tokens == self.end_token
+        missing = max(0, self.target.shape[1] - tokens.shape[1])
+        return F.pad(tokens.masked_fill(ends.cumsum(1) > 0, self.end_token), (0, missing), value=self.end_token)
 
     def shifted(self, target: Tensor) -> Tensor:
         """What the decoder reads under full teacher forcing."""
@@ -264,7 +275,7 @@ def batch_independent(subject: Subject) -> float:
     with torch.no_grad():
         apart = _apart(subject.forced(), _row_by_row(subject.forced, subject.source, subject.target))
         if hasattr(subject.model, "generate"):
-            apart = max(apart, _apart(subject.written(), _row_by_row(subject.written, subject.source)))
+            apart = max(apart, _apart(subject.said(), _row_by_row(subject.said, subject.source)))
         if _takes_lengths(subject.model):
             padded, lengths = _padded(subject)
             together = _read_by_decoder(subject, padded, subject.target, lengths)
@@ -341,12 +352,14 @@ def cell_is_pytorchs(subject: Subject) -> float:
 
 
 def agrees_with_itself(subject: Subject) -> float:
-    """The share of greedily written tokens that are not the likeliest when the model is forced on what it wrote."""
+    """The share of greedily written tokens, up to each row's end, that are not the likeliest under forcing on them."""
     with torch.no_grad():
-        output = subject.written()
+        output = subject.said()
         if output.shape != subject.target.shape:
             return 1.0  # nothing stands where it should
-        return (subject.forced(target=output).argmax(-1) != output).double().mean().item()
+        ends = output == subject.end_token
+        counted = ends.cumsum(1) - ends.long() == 0  # the end token itself, too
+        return (subject.forced(target=output).argmax(-1) != output)[counted].double().mean().item()
 
 
 def reads_the_whole_source(subject: Subject) -> float:

@@ -317,10 +317,39 @@ def test_rows_that_end_when_another_does_depend_on_the_batch():
     assert named("batch independence").check(greedy(by_the_batch)) == 5
 
 
-def test_rows_that_are_shorter_alone_depend_on_the_batch():
-    assert named("batch independence").check(greedy(lambda tokens: tokens[:, : len(tokens)])) == math.inf
-    shorter = greedy(lambda tokens: tokens[:, : 1 + tokens[0, 0] % 3])
-    assert named("batch independence").check(shorter) == math.inf
+def test_rows_that_are_cut_alone_depend_on_the_batch():
+    cut = greedy(lambda tokens: tokens[:, : 1 + len(tokens)])
+    longest = max(max(row[2:]) for row in cut.said().tolist())
+    assert named("batch independence").check(cut) == longest > 0  # where there is nothing, there is an end
+
+
+def test_rows_that_are_longer_alone_depend_on_the_batch():
+    assert named("batch independence").check(greedy(lambda tokens: tokens.repeat(1, 7 // len(tokens)))) == math.inf
+    uneven = greedy(lambda tokens: tokens.repeat(1, 1 + int(tokens[0, 0]) % 3))
+    assert named("batch independence").check(uneven) == math.inf
+
+
+def test_what_follows_an_end_token_is_not_looked_at():
+    def anything_after_an_end(tokens):
+        tokens[:, 2] = 0
+        tokens[:, 3:] = torch.arange(4) + len(tokens)
+        return tokens
+
+    case = greedy(anything_after_an_end)
+    case.end_token = 0
+    assert case.said()[:, 2:].tolist() == [[0] * 5] * 6
+    assert named("batch independence").check(case) < 1e-9
+    wrong = (case.forced(target=case.said()).argmax(-1) != case.said())[:, :3].double().mean()
+    assert named("greedy agrees with itself").check(case) == wrong > 0
+
+
+def test_decoding_may_stop_when_all_rows_have_ended():
+    def stops(tokens):
+        tokens[:, 2] = 0
+        return tokens[:, :3]
+
+    assert greedy(stops).said().shape == (6, 7)
+    assert named("batch independence").check(greedy(stops)) < 1e-9
 
 
 def encoded(change):
