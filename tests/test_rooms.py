@@ -12,8 +12,8 @@ from course_utils.properties import PROPERTIES
 from course_utils.teaching.predictions import PREDICTIONS
 from course_utils.teaching.rooms import room
 
-GOOD = {reading: 0.995 for reading in INSTRUMENTS.values()} | {"shapes_fit": True, "loss": 0.02}
-BETTER = {reading: 1.0 for reading in INSTRUMENTS.values()} | {"shapes_fit": True, "loss": 0.01}
+GOOD = dict.fromkeys(INSTRUMENTS.values(), 0.995) | {"shapes_fit": True, "loss": 0.02}
+BETTER = dict.fromkeys(INSTRUMENTS.values(), 1.0) | {"shapes_fit": True, "loss": 0.01}
 SICK = GOOD | {"loss": 1.5, "in_use": 0.25}
 FAILED = {"causality": {"measured": 1.0, "milliseconds": 2.345}, "the shift": {"measured": 1.0, "milliseconds": 0.5}}
 
