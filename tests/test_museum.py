@@ -422,6 +422,17 @@ def test_a_sick_run_differs_from_a_healthy_one_only_where_the_bug_is():
     assert not torch.equal(weights(None), weights("gradients-kept"))
 
 
+def test_which_exhibits_have_a_part_in_training_is_recorded():
+    recorded = load_record("museum")["in training"]
+    assert recorded["healthy"] is False
+    assert {name: museum.has_a_part_in_training(exhibit) for name, exhibit in EXHIBITS.items()} == {
+        name: recorded[name] for name in EXHIBITS
+    }
+    alike = {name for name in EXHIBITS if not recorded[name]}
+    assert alike >= {name for name, exhibit in EXHIBITS.items() if exhibit.part == "evaluate"}
+    assert not alike & {"not-shifted", "gradients-kept", "state-from-the-last-batch", "dropout-always-on"}
+
+
 def test_a_run_takes_callbacks():
     seen = []
 
@@ -533,6 +544,18 @@ def test_the_watched_sources_are_solved_by_the_healthy_network(record):
     assert record["watched"]["target"] == target == record["decodings"]["healthy"]["tokens"]
     for decoded in record["decodings"].values():
         assert torch.tensor(decoded["probabilities"]).sum(-1).sub(1).abs().max() < 0.006  # rounded
+
+
+def test_the_record_of_outside_models_says_what_was_found_and_whether_it_is_true():
+    models = load_record("outside")["models"]
+    assert len(models) >= 2
+    for found in models.values():
+        assert [finding["name"] for finding in found["findings"]] == [one.name for one in PROPERTIES]
+        for finding in found["findings"]:
+            assert finding["verdict"] in ("holds", "fails", "does not apply")
+            if finding["verdict"] == "fails":
+                assert finding["true"] in (True, False)
+                assert finding["because"].endswith(".")
 
 
 def test_parts_are_found_where_they_are_patched():
