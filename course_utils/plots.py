@@ -267,7 +267,7 @@ def intervals(
     figure, axes = _axes(7.5, 0.26 * len(names) + 1.2)
     for number, (group, values) in enumerate(groups.items()):
         means, lows, highs = (np.asarray(column, dtype=float) for column in zip(*values, strict=True))
-        places = np.arange(len(names)) + 0.36 * (number - (len(groups) - 1) / 2)
+        places = np.arange(len(names)) + 0.25 * (number - (len(groups) - 1) / 2)
         axes.hlines(places, lows, highs, color=COLOURS[number], linewidth=2, alpha=0.6)
         axes.plot(means, places, MARKERS[number], label=group, color=COLOURS[number], markersize=5)
     axes.set_yticks(range(len(names)), names, fontsize=9)

@@ -25,6 +25,7 @@ import copy
 import dataclasses
 import inspect
 import math
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -47,6 +48,7 @@ SCORED_ROWS = 67  # a prime: no batch size divides it, so that the last batch is
 LEARNING_RATE = 0.1  # of the single steps
 GAIN = 1.5  # of the weights drawn: outputs vary with the inputs, and gates are not yet stuck
 DRAWS = 20  # of weights, at most
+PAGE = 100  # characters in a line of the report: JupyterLab breaks longer ones in the middle of a word
 FUNCTIONS = ("loss", "train_step", "evaluate")
 
 
@@ -165,7 +167,7 @@ class Diagnosis:
                     lines.append(f"  {verdict}: {finding.property.name}: {finding.sentence}")
         if self.resembles:
             lines.append(f"This resembles {', '.join(self.resembles)}.")
-        return "\n".join(lines)
+        return "\n".join(textwrap.fill(line, PAGE, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
 
 
 def diagnose(

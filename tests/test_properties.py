@@ -604,6 +604,15 @@ def test_the_report_says_what_fails_what_does_not_apply_and_what_it_resembles():
     assert "resembles" not in str(Diagnosis(findings(("b", "holds", ()))))
 
 
+def test_a_report_has_no_line_that_jupyterlab_would_break():
+    names = tuple(f"a-bug-with-a-name-{number}" for number in range(6))
+    *_, first, second = str(Diagnosis(findings(("a", "fails", names)))).splitlines()
+    assert first.startswith("This resembles a-bug-with-a-name-0, ")
+    assert 75 < len(first) <= 100  # another name would not have fitted
+    assert second.startswith("    a-bug-with-a-name-")
+    assert " ".join((first + second).split()).count("a-bug-with-a-name-") == 6
+
+
 @pytest.mark.parametrize(
     ("measured", "verdict"),
     [(0.0, "holds"), (1e-7, "holds"), (1e-5, "fails"), (math.nan, "fails"), (math.inf, "fails")],
