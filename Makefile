@@ -38,8 +38,9 @@ test-browser:  ## run every notebook in JupyterLab in Chromium; installs nothing
 	@test -x $(RUN_HOMES) || { echo "There is no .venv-homes: \`make environment-homes\` makes it." >&2; exit 1; }
 	@$(RUN_HOMES) -m pytest tests/homes/test_browser.py
 
-mutants: environment-homes  ## change the code in 400 places, one at a time: do the tests notice? (an hour or two; it can be stopped)
+mutants: environment-homes  ## change the code in 400 places, or put a bug of the museum in, one at a time: do the tests notice? (an hour or two; it can be stopped)
 	@$(RUN_HOMES) benchmarks/mutation.py
+	@$(RUN_HOMES) benchmarks/mutation.py --exhibits
 
 run: known-notebook environment  ## execute the notebooks and store their outputs; NOTEBOOK=03 does one
 	@$(RUN) tools/notebooks.py $(NOTEBOOKS)
@@ -53,9 +54,10 @@ site: environment-homes  ## build the course as static HTML in build/site/, from
 links: environment  ## write the repository's address and version into every link; REPO=owner/name sets the address
 	@$(RUN) tools/links.py $(REPO)
 
-records: environment  ## measure what notebook 04 and the README show (half an hour; recorded runs are kept)
+records: environment  ## measure what notebooks 04 and 06 and the README show (an hour; recorded runs are kept)
 	@$(RUN) benchmarks/recipes.py
 	@$(RUN) benchmarks/batches.py
+	@$(RUN) benchmarks/museum.py
 
 clean:  ## remove the environments and everything built; your own my_notebooks/ stays
 	rm -rf .venv .venv-homes build .coverage* .pytest_cache .ruff_cache course_utils.egg-info

@@ -3,6 +3,7 @@
     make mutants                                                        # the sample of seed 0, or its rest
     .venv-homes/bin/python benchmarks/mutation.py --seed 1 --count 500  # another sample
     .venv-homes/bin/python benchmarks/mutation.py --survivors           # those once more, after tests were added
+    .venv-homes/bin/python benchmarks/mutation.py --exhibits            # the bugs of the museum instead of a sample
 
 A mutant is the course with one place changed: by the operators of Cosmic Ray, or by those of learning_mutations.py. Its
 places are all code of course_utils, but for annotations and doc-strings, and all code cells of the notebooks. A seeded
@@ -12,7 +13,8 @@ notebook, and not the tests of notebooks as files, which a changed text would fa
 first failure kills a mutant, and so does a run of ten times the usual length.
 
 Each verdict is kept as it comes, in mutants-<seed>.jsonl: a run that was stopped goes on where it was. The report is
-MUTATION.md. equivalent_mutants.toml names the survivors that behave as the course itself does.
+MUTATION.md. equivalent_mutants.toml names the survivors that behave as the course itself does. The report on the
+exhibits of the bug museum, each put into the course's own code, is EXHIBITS.md.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -32,6 +35,7 @@ import re
 import shutil
 import signal
 import subprocess
+import textwrap
 import time
 import tomllib
 from collections import Counter
@@ -49,9 +53,12 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 from tqdm.auto import tqdm
 
+from course_utils import museum, training
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "mutation"
 REPORT = ROOT / "benchmarks" / "MUTATION.md"
+EXHIBITS_REPORT = ROOT / "benchmarks" / "EXHIBITS.md"
 EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants.toml"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 GOAL = 0.95
@@ -192,6 +199,42 @@ def kept_sample(seed: int, count: int) -> tuple[list[tuple[Place, str]], int]:
         path.write_text(json.dumps([n_places, [(dataclasses.asdict(place), new) for place, new in chosen]]))
     n_places, chosen = json.loads(path.read_text())
     return [(Place(**place), new) for place, new in chosen], n_places
+
+
+def exhibits() -> list[tuple[Place, str]]:
+    """Each bug of the museum, put into the module whose part it takes: appended there, under the part's own name."""
+    mutants = []
+    for name, exhibit in museum.EXHIBITS.items():
+        file = getattr(training, exhibit.part).__module__.replace(".", "/") + ".py"
+        source = (ROOT / file).read_text(encoding="utf-8")
+        mutants.append((Place(file, None, f"exhibit {name}", 0, source.count("\n") + 1), source + _appended(exhibit)))
+    return mutants
+
+
+def _appended(exhibit: museum.Exhibit) -> str:
+    pieces = [exhibit.sick]
+    if isinstance(exhibit.sick, type):  # with those that it stands on
+        pieces = [kind for kind in reversed(exhibit.sick.__mro__) if kind.__module__ == museum.__name__]
+    code = "\n".join(inspect.getsource(piece) for piece in pieces)
+    return f"""
+
+def _exhibit({exhibit.part}):
+    import dataclasses
+    from typing import Any
+    from unittest.mock import patch
+
+    from torch.nn import functional as F
+
+    from course_utils.task import END_TOKEN
+
+    BATCH_SIZE = {museum.BATCH_SIZE}
+
+{textwrap.indent(code, "    ")}
+    return {exhibit.sick.__name__}
+
+
+{exhibit.part} = _exhibit({exhibit.part})
+"""
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
@@ -449,6 +492,29 @@ def report(verdicts: list[Verdict], seed: int, n_places: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def report_on_exhibits(verdicts: list[Verdict]) -> str:
+    """Which test noticed which bug of the museum, as Markdown."""
+    noticed = sum(verdict.killed_by is not None for verdict in verdicts)
+    lines = [
+        "# Which bugs of the museum do the tests notice?",
+        "",
+        f"Each of the {len(verdicts)} exhibits was put into the course's own code and met with what `make test` runs, "
+        "the module's own",
+        f"tests first. {noticed} were noticed. This is the first test that failed.",
+        "",
+        "| exhibit | in | noticed by |",
+        "| --- | --- | --- |",
+    ]
+    for verdict in verdicts:
+        told = verdict.killed_by or ("not judged to the end" if verdict.waits else "nothing")
+        lines.append(f"| {verdict.place.kind.removeprefix('exhibit ')} | `{verdict.place.file}` | {told} |")
+    lines += [
+        "",
+        f"Made by `make mutants` at commit {commit()}, Python {platform.python_version()}, torch {version('torch')}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def wilson(killed: int, n: int) -> tuple[float, float]:
     """The 95 % score interval of a share (Wilson, 1927)."""
     z = 1.96
@@ -478,8 +544,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400, help="mutants in the sample (default: 400)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="tried at once (default: one a core)")
     parser.add_argument("--survivors", action="store_true", help="judge the survivors of the sample once more")
+    parser.add_argument("--exhibits", action="store_true", help="judge the bugs of the museum instead of a sample")
     arguments = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
+    if arguments.exhibits:
+        verdicts = judged(exhibits(), ROOT / "benchmarks" / "mutants-exhibits.jsonl", arguments.workers)
+        EXHIBITS_REPORT.write_text(report_on_exhibits(verdicts), encoding="utf-8")
+        print(f"{EXHIBITS_REPORT.relative_to(ROOT)} is written.")
+        return
     kept = ROOT / "benchmarks" / f"mutants-{arguments.seed}.jsonl"
     if arguments.survivors:
         killed = [verdict for verdict in _read(kept) if verdict.killed_by is not None]

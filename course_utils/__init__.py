@@ -48,10 +48,22 @@ _HOMES = {
         "train_step",
         "validate",
     ),
+    "properties": ("PROPERTIES", "Diagnosis", "Finding", "Property", "diagnose"),
+    "museum": ("EXHIBITS", "MUSEUM", "Exhibit"),
     "records": ("load_record",),
     "plots": ("show",),
-    "widgets": ("LiveTraining", "explore", "slider"),
-    "teaching": ("EXERCISES", "check", "claim", "explain_missing_names", "progress", "quiz"),
+    "widgets": ("LiveTraining", "compare_decoding", "dropdown", "explore", "slider"),
+    "teaching": (
+        "EXERCISES",
+        "check",
+        "claim",
+        "explain_missing_names",
+        "patient",
+        "predict_first",
+        "progress",
+        "quiz",
+        "room",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

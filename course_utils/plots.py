@@ -10,6 +10,7 @@ import numpy as np
 from IPython.display import display
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
@@ -27,7 +28,9 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
 )
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#D9D9D9"
+NEARLY_WHITE = "#F2F2F2"
 STRUCTURE = "application/vnd.seq2seq-exactly.figure+json"  # beside the picture; programs that show it take no notice
 CLEAR_TREND = 0.5  # of the range
 LABELS_FIT = 12  # up to this many ticks a heat map labels each one
@@ -254,6 +257,89 @@ def bars(
     _finish(axes, title, "", y_label)
     if len(groups) > 1:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars, never over them
+    return figure
+
+
+def intervals(
+    groups: Mapping[str, Sequence[tuple[float, float, float]]], names: Sequence[str], title: str, x_label: str
+) -> Figure:
+    """For each name, the first on top, a dot of each group at its mean and a line from its lowest to its highest."""
+    figure, axes = _axes(7.5, 0.26 * len(names) + 1.2)
+    for number, (group, values) in enumerate(groups.items()):
+        means, lows, highs = (np.asarray(column, dtype=float) for column in zip(*values, strict=True))
+        places = np.arange(len(names)) + 0.25 * (number - (len(groups) - 1) / 2)
+        axes.hlines(places, lows, highs, color=COLOURS[number], linewidth=2, alpha=0.6)
+        axes.plot(means, places, MARKERS[number], label=group, color=COLOURS[number], markersize=5)
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    _finish(axes, title, x_label, "")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def detections(found: Mapping[str, Mapping[str, bool]], title: str) -> Figure:
+    """Who catches what: a row for each name, a column for each detector, filled where it does; the counts below."""
+    detectors = list(next(iter(found.values())))
+    table = np.array([[row[detector] for detector in detectors] for row in found.values()], dtype=float)
+    rows, columns = table.shape
+    figure, axes = _axes(0.75 * columns + 2.6, 0.26 * rows + 2.2)
+    axes.imshow(table, aspect="auto", cmap=ListedColormap([NEARLY_WHITE, BLUE]), vmin=0, vmax=1)
+    for row, column in np.argwhere(table):
+        axes.text(column, row, "✓", ha="center", va="center", color="white", fontsize=9)
+    counts = [f"{int(count)} of {rows}" for count in table.sum(axis=0)]
+    axes.set_xticks(range(columns), counts, fontsize=8)
+    axes.set_yticks(range(rows), list(found), fontsize=9)
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(range(columns), detectors, rotation=35, ha="left", fontsize=9)
+    for edge in np.arange(0.5, rows - 1):
+        axes.axhline(edge, color="white", linewidth=1)
+    for edge in np.arange(0.5, columns - 1):
+        axes.axvline(edge, color="white", linewidth=1)
+    axes.set_title(title, loc="left")
+    return figure
+
+
+def decodings(
+    source: Sequence[int],
+    target: Sequence[int],
+    outputs: Mapping[str, Sequence[int]],
+    probabilities: Mapping[str, ArrayLike],
+    step: int,
+) -> Figure:
+    """Two models decoding the same source, after `step` + 1 tokens: what they wrote, and how sure of it each was.
+
+    outputs are lists of T tokens, probabilities arrays (T, V), both by the models' names. The first place at which the
+    outputs differ is framed.
+    """
+    names = list(outputs)
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    boxes, chances = figure.subplots(1, 2, width_ratios=[1, 1])
+    rows = {"source": (source, 0), "target": (target, 2)} | {name: (outputs[name][: step + 1], 2) for name in names}
+    for height, (name, (tokens, indent)) in enumerate(rows.items()):
+        boxes.text(-0.7, -1.2 * height, name, ha="right", va="center")
+        for place, token in enumerate(tokens):
+            wrong = height > 1 and token != target[place]
+            colour = RED if wrong else "white" if height == 0 else ORANGE if token else GREY
+            _box(boxes, place + indent, -1.2 * height, token, colour)
+    differ = [place for place in range(step + 1) if outputs[names[0]][place] != outputs[names[1]][place]]
+    if differ:
+        corner = (differ[0] + 2 - 0.55, -1.2 * 3 - 0.58)
+        boxes.add_patch(
+            FancyBboxPatch(corner, 1.1, 2.36, boxstyle="square,pad=0", fill=False, edgecolor=PURPLE, lw=2.5)
+        )
+        boxes.text(differ[0] + 2, -1.2 * 3 - 0.95, "here they part", ha="center", color=PURPLE, fontsize=9)
+    boxes.set_xlim(-3.2, len(source) - 0.2)
+    boxes.set_ylim(-5, 0.7)
+    boxes.set_axis_off()
+    boxes.set_title(f"Step {step + 1} of {len(target)}", loc="left")
+    for number, name in enumerate(names):
+        values = np.asarray(probabilities[name], dtype=float)[step]
+        places = np.arange(len(values)) + 0.4 * (number - 0.5)
+        chances.bar(places, values, 0.38, label=name, color=COLOURS[number])
+    chances.set_xticks(range(len(values)))
+    chances.set_ylim(0, 1)
+    _finish(chances, "What each finds likely at this step", "token", "probability")
+    chances.legend(frameon=False)
     return figure
 
 

@@ -27,6 +27,9 @@ from course_utils import plots
 STORED = Path(__file__).with_name("figures.json")
 SOURCE, TARGET = [2, 3, 1, 8, 2, 5, 8, 6, 4, 5], [2, 5, 8, 0, 0, 0, 0, 0]
 TABLE = np.arange(12).reshape(3, 4) / 12
+SHORT = [0, 3, 3, 8, 1, 5]
+APART = {"healthy": [3, 8, 1, 0], "sick": [3, 0, 1, 9]}
+CHANCES = {"healthy": np.eye(4, 10), "sick": np.ones((4, 10)) / 10}
 MANY = {f"series {number}": [number, number + 1.5, number + 1] for number in range(8)}
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -47,6 +50,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "bars with points": lambda: plots.bars(
         {"one": [0.5] * 5}, list("abcde"), "Title", "y", decimals=0, points={"one": [[0.4, 0.6]] * 5}
     ),
+    "intervals": lambda: plots.intervals(
+        {"one": [(0.5, 0.4, 0.7), (1, 1, 1)], "two": [(0.2, 0.1, 0.3), (0, 0, 0.1)]}, ["a", "b"], "Title", "x"
+    ),
+    "detections": lambda: plots.detections(
+        {"a": {"eye": True, "ear": False}, "b": {"eye": True, "ear": True}, "c": {"eye": False, "ear": False}}, "Title"
+    ),
+    "decodings": lambda: plots.decodings(SHORT, [3, 8, 1, 0], APART, CHANCES, 3),
+    "decodings, still alike": lambda: plots.decodings(SHORT, [3, 8, 1, 0], APART, CHANCES, 0),
     "bars, logarithmic": lambda: plots.bars({"one": [1e-4, 2e-2]}, ["a", "b"], "Title", "y", log_y=True),
 }
 

@@ -178,6 +178,30 @@ EQUIVALENT = {
     "2.4": {"layer_input = input_dim if layer <= 0 else hidden_dim": "layers are numbered from 0"},
     "4.3": {"if loss <= best_loss:": "which of two equally good epochs is kept was not asked"},
     "3.8": {"after = errors_before != 0": "a count is never below 0"},
+    "6.1": dict.fromkeys(
+        ["changed[:, -1] = source[:, 1]", "changed[:, -1] = source[:, -2]"], "any other token shows the bug"
+    ),
+    "6.2": dict.fromkeys(
+        [
+            "zeros, ones = (model.encoder(F.pad(source, (0, 2), value=token), lengths) for token in (0, 1))",
+            "zeros, ones = (model.encoder(F.pad(source, (0, 1), value=token), lengths) for token in (0, 2))",
+        ],
+        "any padding shows the bug",
+    ),
+    "6.3": {
+        "state, token, forgetful = model.encoder(source), torch.zeros_like(written[:, :1]), []": "a column like another"
+    },
+    "6.4": {"state = model.encoder(target)": "any state will do"},
+    "6.5": {
+        "changed[:, 2] = changed[:, 3].flip(-1)": "any change of the logits will do",
+        "changed[:, 2] = changed[:, 2].flip(1)": "that axis is the last",
+    },
+    "6.6": {
+        "source = torch.randint(7, (71, 6))": "one example more",
+        "source = torch.randint(7, (70, 7))": "a network reads sources of any length",
+        "target = model.eval().generate(source, 7)": "and writes as many tokens as it is asked for",
+        'return "mean-of-batch-means", abs(first.exact_match - second.exact_match) >= 0.001': "it is 0, or far more",
+    },
 }
 
 

@@ -169,6 +169,42 @@ def test_a_comparison_shows_both_tables_and_how_far_they_are_apart():
     assert panels[0].images[0].get_clim() == panels[1].images[0].get_clim()
 
 
+def test_intervals_show_mean_and_range_the_first_name_on_top():
+    figure = plots.intervals({"one": [(0.5, 0.4, 0.7), (1, 1, 1)], "two": [(0, 0, 0), (1, 0, 2)]}, ["a", "b"], "T", "x")
+    axes = figure.axes[0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0.5, 1], [0, 1]]
+    assert axes.lines[0].get_ydata()[0] < axes.lines[1].get_ydata()[0] < axes.lines[0].get_ydata()[1]
+    ranges = [[list(segment[:, 0]) for segment in lines.get_segments()] for lines in axes.collections]
+    assert ranges == [[[0.4, 0.7], [1, 1]], [[0, 0], [0, 2]]]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+
+
+def test_detections_are_ticked_and_counted():
+    found = {"a": {"eye": True, "ear": False}, "b": {"eye": True, "ear": True}}
+    axes = plots.detections(found, "Title").axes[0]
+    assert {text.get_position() for text in axes.texts} == {(0, 0), (0, 1), (1, 1)}
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2 of 2", "1 of 2"]
+    assert [label.get_text() for label in axes.child_axes[0].get_xticklabels()] == ["eye", "ear"]
+    assert axes.images[0].get_array().tolist() == [[1, 0], [1, 1]]
+    assert len(axes.lines) == 2  # one between the rows, one between the columns
+
+
+@pytest.mark.parametrize(("step", "parted"), [(0, False), (1, True), (3, True)])
+def test_decodings_frame_the_first_place_where_they_part(step, parted):
+    figure = plots.decodings(figures.SHORT, [3, 8, 1, 0], figures.APART, figures.CHANCES, step)
+    boxes, chances = figure.axes
+    words = [text.get_text() for text in boxes.texts]
+    assert words[:4] == ["source", "0", "3", "3"]
+    assert [word for word in words if word.isdigit()] == [*"033815", *"3810", *"3810"[: step + 1], *"3019"[: step + 1]]
+    frames = [patch for patch in boxes.patches if not patch.get_fill()]
+    assert len(frames) == words.count("here they part") == parted
+    if parted:
+        assert frames[0].get_x() == pytest.approx(3 - 0.55)  # the second token
+    assert [bar.get_height() for bar in chances.patches] == [*np.eye(4, 10)[step], *[0.1] * 10]
+    assert [text.get_text() for text in chances.get_legend().get_texts()] == ["healthy", "sick"]
+
+
 def test_the_structure_of_lines_says_what_they_show():
     series = {"one": [1.0, 2.0, 4.0], "two": [3.0, 2.0, 1.0]}
     (axes,) = plots.structure(plots.lines(series, "Title", "x", "y", log_y=True))["axes"]

@@ -22,6 +22,7 @@ from nbclient import NotebookClient
 from right_answers import RIGHT_ANSWERS
 from torch import nn
 
+from course_utils import EXHIBITS
 from course_utils.teaching import (
     EXERCISES,
     check,
@@ -29,12 +30,16 @@ from course_utils.teaching import (
     claims,
     comparison,
     engine,
+    exercises_06,
     explain_missing_names,
+    patient,
+    predict_first,
     progress,
     quiz,
     trials,
 )
 from course_utils.teaching.engine import Exercise, Mistake
+from course_utils.teaching.predictions import PREDICTIONS
 from course_utils.teaching.quizzes import QUIZZES
 
 ALL_MISTAKES = [
@@ -104,7 +109,7 @@ def test_an_exercise_has_several_mistakes_with_messages_of_their_own(exercise):
 
 
 def test_there_are_enough_exercises_of_each_kind():
-    for notebook in "1234":
+    for notebook in "12346":
         assert sum(name.startswith(f"{notebook}.") for name in EXERCISES) >= 4
     assert len(EXERCISES) >= 20
     assert sum(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 80
@@ -515,6 +520,76 @@ def test_a_quiz_button_answers_with_its_reason(monkeypatch):
         assert option.reason.split("'")[0] in reason.value
         assert ("Right." in reason.value) == option.right
     assert shown["html"].count("<details>") == sum(len(question.options) for question in QUIZZES[1])
+
+
+def test_every_exhibit_has_a_prediction_and_its_options_reasons():
+    assert list(PREDICTIONS) == list(EXHIBITS)
+    for question in PREDICTIONS.values():
+        assert sum(option.right for option in question.options) == 1
+        assert len(question.options) == 3
+        assert all(len(option.reason) > 10 for option in question.options)
+    places = [[option.right for option in question.options].index(True) for question in PREDICTIONS.values()]
+    assert all(places.count(place) >= 8 for place in range(3))
+
+
+def test_a_prediction_is_asked_as_a_quiz_of_one_question(monkeypatch):
+    shown = {}
+    module = sys.modules["course_utils.teaching.quiz"]
+    monkeypatch.setattr(
+        module, "show_widget", lambda box, text, beside: shown.update(text=text, html=beside["text/html"])
+    )
+    predict_first("stale-token")
+    assert shown["text"] == PREDICTIONS["stale-token"].text
+    assert shown["html"].count("<details>") == 3
+
+
+# The patients of notebook 06
+
+
+@pytest.mark.parametrize("name", exercises_06.PATIENTS)
+def test_the_reference_tells_the_patients_kind_from_all_others(name):
+    exercise = EXERCISES[name]
+    verdicts = [dict(exercise.run(exercise.reference, probe)) for probe in exercise.probes()]
+    assert verdicts[0] == {"The patient's bug is found in the patient": "yes"}
+    assert len(verdicts) == len(exercises_06.PATIENTS[name]) + 3
+    for verdict in verdicts:
+        ((kind, found),) = verdict.items()
+        assert found == ("yes" if kind.split(" in ")[1].count("patient") else "no")
+
+
+@pytest.mark.parametrize("name", exercises_06.PATIENTS)
+def test_a_patient_has_the_bug_of_its_exercise_and_no_telling_name(name):
+    exercise = EXERCISES[name]
+    one = patient(name)
+    ((_, _, *beside),) = exercise.probes()[0]
+    assert exercise.reference(one, *beside) == (exercises_06.PATIENTS[name][0], True)
+    if isinstance(one, torch.nn.Module):
+        names = {type(part).__name__ for part in one.modules()}
+        assert names <= {"Seq2Seq", "Encoder", "Decoder", "Embedding", "GRU", "Linear", "Dropout"}
+        assert one.training == (name != "6.4")  # the reference has put it into eval mode
+        assert torch.equal(one.decoder.fc_out.bias, patient(name).decoder.fc_out.bias)
+        assert one.decoder.dropout.p == (0.5 if name == "6.4" else 0.0)
+    else:
+        assert one.__name__ == "<lambda>"
+
+
+def test_there_is_no_seventh_patient():
+    with pytest.raises(KeyError, match=r"There is no patient '6.7'; there are 6.1, 6.2"):
+        patient("6.7")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (True, "two things: the exhibit's id, as text, and True or False"),
+        (("not-shifted", True, 1), "two things"),
+        ((True, "not-shifted"), "two things"),
+        (("shifted", True), "There is no exhibit 'shifted': take one of the ids"),
+        (("stale-token", True), "another bug than the exhibit you name"),
+    ],
+)
+def test_an_experiment_names_an_exhibit_and_says_yes_or_no(outcome, words):
+    assert words in check("6.1", lambda *_: outcome).message
 
 
 def test_nothing_passes_where_the_reference_fails(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -29,7 +30,17 @@ def quiz(notebook: int) -> None:
     """Show the questions of a notebook. Nothing is scored and nothing is sent anywhere."""
     from .quizzes import QUIZZES  # the questions import Question from here
 
-    questions = QUIZZES[notebook]
+    _show(QUIZZES[notebook])
+
+
+def predict_first(exhibit_id: str) -> None:
+    """Show the question that comes before an exhibit of the bug museum."""
+    from .predictions import PREDICTIONS
+
+    _show((PREDICTIONS[exhibit_id],))
+
+
+def _show(questions: tuple[Question, ...]) -> None:
     box = ipywidgets.VBox([_question_widget(number, question) for number, question in enumerate(questions, start=1)])
     html = "\n".join(_question_html(number, question) for number, question in enumerate(questions, start=1))
     show_widget(box, "\n".join(question.text for question in questions), {"text/html": html})
@@ -46,17 +57,26 @@ def _question_widget(number: int, question: Question) -> ipywidgets.VBox:
 
         def answer(_button: object, option: Option = option) -> None:
             verdict = "Right" if option.right else "Not quite"
-            reason.value = f"<b>{escape(option.text)}</b> {verdict}. {escape(option.reason)}"
+            reason.value = f"<b>{escape(option.text)}</b> {verdict}. {text_html(option.reason)}"
 
         button.on_click(answer)
-    title = ipywidgets.HTML(f"<b>{number}. {escape(question.text)}</b>")
+    title = ipywidgets.HTML(f"<b>{number}. {text_html(question.text)}</b>")
     return ipywidgets.VBox([title, *buttons, reason], layout={"max_width": "760px"})
 
 
 def _question_html(number: int, question: Question) -> str:
-    options = "".join(
+    return f"<p style='margin-top: 1em'><b>{number}. {text_html(question.text)}</b></p>{options_html(question)}"
+
+
+def options_html(question: Question) -> str:
+    """The answers to a question, each folded over its reason."""
+    return "".join(
         f"<details><summary>{escape(option.text)}</summary>"
-        f"{'Right' if option.right else 'Not quite'}. {escape(option.reason)}</details>"
+        f"{'Right' if option.right else 'Not quite'}. {text_html(option.reason)}</details>"
         for option in question.options
     )
-    return f"<p style='margin-top: 1em'><b>{number}. {escape(question.text)}</b></p>{options}"
+
+
+def text_html(text: str) -> str:
+    """Plain text as HTML, `code` in it as such."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))

@@ -309,4 +309,96 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             ),
         ),
     ),
+    6: (
+        Question(
+            "A network's forced token accuracy is 100 %, and what it decodes is nonsense. What do you look at first?",
+            (
+                Option(
+                    "Whether a logit changes with the target token of its own place",
+                    "If so the decoder is shown the answer. No training is needed to find out.",
+                    right=True,
+                ),
+                Option(
+                    "Whether it was trained long enough",
+                    "The training loss says that it was, and it is the training that is wrong.",
+                ),
+                Option(
+                    "The learning rate",
+                    "No learning rate makes a network right under forcing and wrong without, all by itself.",
+                ),
+            ),
+        ),
+        Question(
+            "Why can a property be tried on a network that has not been trained?",
+            (
+                Option(
+                    "Because untrained networks are simpler",
+                    "They have the same code and the same number of weights.",
+                ),
+                Option(
+                    "Because it must hold for any weights",
+                    "Causality, or that rows do not touch each other, is a matter of the code. Random weights will do.",
+                    right=True,
+                ),
+                Option(
+                    "Because the bugs are in the initial weights",
+                    "The weights are drawn anew before the properties are tried.",
+                ),
+            ),
+        ),
+        Question(
+            "All properties hold. What do you know?",
+            (
+                Option(
+                    "The model is right",
+                    "It may still copy from the wrong place. Whether it learned the task, only its outputs can say.",
+                ),
+                Option(
+                    "Nothing",
+                    "You know that these bugs are not in it, and some of them no score would have shown.",
+                ),
+                Option(
+                    "That it does not have the bugs that they look for",
+                    "They were written for bugs that are known. The next one may need a property of its own.",
+                    right=True,
+                ),
+            ),
+        ),
+        Question(
+            "A score changes when the same examples come in another order. Which bug is that?",
+            (
+                Option(
+                    "Dropout in evaluation",
+                    "Then it would change without another order, too.",
+                ),
+                Option(
+                    "A mean of batch means",
+                    "Where an example stands decides how large its batch is, and so how much it weighs.",
+                    right=True,
+                ),
+                Option(
+                    "None: scores are noisy",
+                    "The share of right examples among these is a number. It has no noise.",
+                ),
+            ),
+        ),
+        Question(
+            "In eval mode your own model gives two answers to one question. What do you do before all else?",
+            (
+                Option(
+                    "Mend that first",
+                    "Every property that compares two calls would fail for it, and say nothing of its own.",
+                    right=True,
+                ),
+                Option(
+                    "Take the mean of many calls",
+                    "The mean of a sick model's answers is not a healthy one's.",
+                ),
+                Option(
+                    "Allow a larger tolerance",
+                    "Then other bugs pass as well.",
+                ),
+            ),
+        ),
+    ),
 }

@@ -1,10 +1,13 @@
 """`make mutants` tells a mutant that the tests notice from one that they cannot notice."""
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 
 import pytest
+
+from course_utils import EXHIBITS
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -85,6 +88,39 @@ def test_the_same_seed_draws_the_same_sample_and_verdicts_are_kept(monkeypatch, 
     verdicts = [Verdict(place, *mutation._difference(SOURCE, new), killed_by="tests/t.py::t") for place, new in first]
     kept.write_text("".join(mutation.line(verdict) for verdict in verdicts), encoding="utf-8")
     assert mutation.judged(first, kept, workers=1) == verdicts  # none is judged again
+
+
+def test_every_exhibit_of_the_museum_is_put_into_the_module_whose_part_it_takes():
+    mutants = {place.kind: (place.file, new) for place, new in mutation.exhibits()}
+    assert len(mutants) == len(EXHIBITS)
+    for name, exhibit in EXHIBITS.items():
+        file, new = mutants[f"exhibit {name}"]
+        before = (mutation.ROOT / file).read_text(encoding="utf-8")
+        assert new.startswith(before)
+        assert re.search(rf"^(class|def) {exhibit.part}\b", before, re.MULTILINE)
+        changed = {"__name__": "changed", "__package__": "course_utils"}
+        exec(compile(new, file, "exec"), changed)
+        assert changed[exhibit.part].__qualname__.endswith(f".{exhibit.sick.__name__}")
+
+
+def test_an_exhibit_is_noticed_by_the_tests_of_its_module(workshop):
+    (place, new), *_ = [pair for pair in mutation.exhibits() if pair[0].kind == "exhibit not-shifted"]
+    assert judge(workshop, place, new).killed_by.startswith("tests/test_model.py")
+
+
+def test_the_report_on_exhibits_says_which_test_noticed_which():
+    places = [Place("course_utils/model.py", None, f"exhibit {name}", 0, 1) for name in "abc"]
+    verdicts = [
+        Verdict(places[0], "", "", "tests/t.py::t"),
+        Verdict(places[1], "", "", survived=len(mutation.stages(places[1]))),
+        Verdict(places[2], "", "", survived=1),
+    ]
+    text = mutation.report_on_exhibits(verdicts)
+    assert "Each of the 3 exhibits" in text
+    assert "1 were noticed" in text
+    assert "| a | `course_utils/model.py` | tests/t.py::t |" in text
+    assert "| b | `course_utils/model.py` | nothing |" in text
+    assert "| c | `course_utils/model.py` | not judged to the end |" in text
 
 
 def test_the_report_counts_and_lists(monkeypatch, tmp_path):

@@ -1,0 +1,123 @@
+"""What the usual instruments and the properties say of each exhibit of the bug museum, over seeds.
+
+    python benchmarks/museum.py             (about half an hour on one core; stop and start it as you like)
+
+It writes course_utils/records/museum.json: for each exhibit, and for the healthy course, the readings of one trained
+network a seed; what that of the last seed decodes, step by step; and the properties that fail on an untrained one,
+with what they measure and how long they take. Those times are measured at the end, in several rounds: leave the
+machine alone for that minute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import platform
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import torch
+from recipes import commit, hardware
+from tqdm.auto import tqdm
+
+from course_utils import SubstringTask, build_model
+from course_utils.museum import (
+    EXHIBITS,
+    MUSEUM,
+    Exhibit,
+    examine,
+    has_a_part_in_training,
+    opened,
+    read,
+    train,
+    watch,
+)
+from course_utils.training import Run
+
+RECORD = Path(__file__).parents[1] / "course_utils" / "records" / "museum.json"
+SEEDS = 5
+WATCHED_SEED = SEEDS - 1
+ROUNDS = 5
+WATCHED = ([0, 4, 3, 8, 1, 5], [1, 2, 6, 2, 9, 4], [2, 2, 7, 5, 3, 8], [1, 3, 9, 1, 4, 7])  # one for each kind of place
+CASES: dict[str, Exhibit | None] = {"healthy": None, **EXHIBITS}
+
+
+def diagnosis(exhibit: Exhibit | None) -> dict:
+    """The properties that fail, what each measures and its milliseconds; and those of the whole examination."""
+    rounds = [examine(exhibit) for _ in range(ROUNDS)]
+    failed = {}
+    for number, finding in enumerate(rounds[0].findings):
+        if finding.verdict == "fails":
+            times = [one.findings[number].milliseconds for one in rounds]
+            failed[finding.property.name] = {"measured": finding.measured, "milliseconds": median(times)}
+    return {
+        "failed": failed,
+        "milliseconds": round(median(sum(finding.milliseconds for finding in one.findings) for one in rounds), 3),
+    }
+
+
+def with_code_of(exhibit: Exhibit | None, run: Run) -> Run:
+    """A run whose network has this exhibit's code and the weights that it came to."""
+    with opened(exhibit):
+        model = build_model(MUSEUM)
+    model.load_state_dict(run.model.state_dict())
+    return dataclasses.replace(run, model=model.train())
+
+
+def decodings(model: torch.nn.Module) -> dict:
+    """What it writes for the watched sources, and with which probabilities."""
+    tokens, probabilities = watch(model, torch.tensor(WATCHED))
+    rounded = [[[round(share, 3) for share in step] for step in row] for row in probabilities.tolist()]
+    return {"tokens": tokens.tolist(), "probabilities": rounded}
+
+
+def write(record: dict) -> None:
+    RECORD.write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    torch.set_num_threads(1)  # the networks are so small that two threads only wait for each other
+    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    readings = {name: record.get("readings", {}).get(name, []) for name in CASES}
+    decoded = {name: record["decodings"][name] for name in CASES if name in record.get("decodings", {})}
+    # Where a bug has no part in training, the network is the healthy one, to the bit, and is trained once a seed.
+    in_training = {name: exhibit is not None and has_a_part_in_training(exhibit) for name, exhibit in CASES.items()}
+    waiting = [
+        (name, seed)
+        for seed in range(SEEDS)
+        for name in CASES
+        if seed >= len(readings[name]) or (seed == WATCHED_SEED and name not in decoded)
+    ]
+
+    @functools.lru_cache(maxsize=1)
+    def healthy_run(seed: int) -> Run:
+        return train(None, seed)
+
+    for name, seed in tqdm(waiting, "networks"):
+        exhibit = CASES[name]
+        run = train(exhibit, seed) if in_training[name] else with_code_of(exhibit, healthy_run(seed))
+        if seed == len(readings[name]):
+            readings[name].append({"seed": seed, **dataclasses.asdict(read(exhibit, run))})
+        if seed == WATCHED_SEED:
+            decoded[name] = decodings(run.model)
+        write(record | {"readings": readings, "decodings": decoded})
+    record = {
+        "made by": "python benchmarks/museum.py",
+        "hardware": hardware(),
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "commit": commit(),
+        "date": date.today().isoformat(),
+        "settings": dataclasses.asdict(MUSEUM),
+        "watched": {"source": WATCHED, "target": SubstringTask(MUSEUM.length).solve(WATCHED).tolist()},
+        "in training": in_training,
+        "diagnoses": {name: diagnosis(exhibit) for name, exhibit in tqdm(CASES.items(), "diagnoses")},
+        "decodings": decoded,
+        "readings": readings,
+    }
+    write(record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""Right answers to the exercises of notebook 06 that differ in kind from the references and from each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from course_utils import evaluate
+from course_utils.properties import Subject, causal, padding_invariant
+
+# 6.1 Too good to be true
+
+
+def answer_with_one_step(model, source, target):
+    one, other = (model(source[:1], torch.tensor([[value]]), 1.0) for value in (1, 2))
+    return ["not-shifted", not torch.equal(one, other)]
+
+
+def answer_at_every_place(model, source, target):
+    before = model(source, target, 1.0)
+    for place in range(target.shape[1]):
+        changed = target.clone()
+        changed[:, place] = 6 - changed[:, place]
+        changed[:, place] += changed[:, place] == target[:, place]
+        if not torch.allclose(before[:, place], model(source, changed % 7, 1.0)[:, place]):
+            return "not-shifted", True
+    return "not-shifted", False
+
+
+def answer_by_what_the_decoder_reads(model, source, target):
+    read = []
+    hook = model.decoder.register_forward_pre_hook(lambda _module, given: read.append(given[0]))
+    model(source, target, 1.0)
+    hook.remove()
+    return "not-shifted", torch.equal(torch.cat(read, dim=1), target)
+
+
+def answer_by_the_property(model, source, target):
+    return "not-shifted", causal(Subject(model, source, target)) > 1e-6
+
+
+def answer_by_its_own_decoder(model, source, target):
+    straight = model.decoder(target, model.encoder(source))[0]
+    return "not-shifted", np.allclose(straight.detach().numpy(), model(source, target, 1.0).detach().numpy())
+
+
+# 6.2 Worse in company
+
+
+def padding_of_all_kinds(model, source):
+    lengths = torch.full((len(source),), source.shape[1])
+    states = {
+        model.encoder(torch.cat([source, torch.full((len(source), 1), value)], dim=1), lengths).sum().item()
+        for value in range(7)
+    }
+    return "state-after-padding", len(states) > 1
+
+
+def padding_in_one_row(model, source):
+    padded = F.pad(source, (0, 1))
+    lengths = torch.tensor([source.shape[1]] * len(source))
+    before = model.encoder(padded, lengths)
+    padded[0, -1] = 5
+    return "state-after-padding", (model.encoder(padded, lengths) - before).abs().max().item() > 1e-6
+
+
+def shorter_than_they_are(model, source):
+    lengths = torch.full((len(source),), 3)
+    return "state-after-padding", torch.allclose(model.encoder(source, lengths), model.encoder(source))
+
+
+def padding_seen_by_the_decoder(model, source):
+    lengths = torch.full((len(source),), source.shape[1])
+    token = torch.zeros(len(source), 1, dtype=torch.long)
+    one, other = (model.decoder(token, model.encoder(F.pad(source, (0, 3), value=v), lengths))[0] for v in (2, 3))
+    return "state-after-padding", not torch.equal(one, other)
+
+
+def padding_by_the_property(model, source):
+    return "state-after-padding", padding_invariant(Subject(model, source, source)) > 1e-6
+
+
+# 6.3 Good advice, bad deeds
+
+
+def loop_row_by_row(model, source):
+    written = []
+    for row in source:
+        state, token, tokens = model.encoder(row[None]), 0, []
+        for _ in range(6):
+            token = model.decoder(torch.tensor([[token]]), state)[0].argmax().item()
+            tokens.append(token)
+        written.append(tokens)
+    return "state-not-carried", written == model.generate(source, 6).tolist()
+
+
+def table_of_next_tokens(model, source):
+    """Without a memory the next token is a function of the last one: a table of seven entries for each source."""
+    state = model.encoder(source)
+    columns = [model.decoder(torch.full((len(source), 1), token), state)[0].argmax(-1) for token in range(7)]
+    table = torch.cat(columns, dim=1)
+    output = model.generate(source, 6)
+    read = torch.cat([torch.zeros_like(output[:, :1]), output[:, :-1]], dim=1)
+    return "state-not-carried", torch.equal(table.gather(1, read), output)
+
+
+def states_that_the_decoder_gets(model, source):
+    states = []
+    hook = model.decoder.register_forward_pre_hook(lambda _module, given: states.append(given[1]))
+    model.generate(source, 4)
+    hook.remove()
+    return "state-not-carried", all(torch.equal(state, states[0]) for state in states)
+
+
+def states_watched_in_the_gru(model, source):
+    states = []
+    right = model.decoder.rnn.forward
+    model.decoder.rnn.forward = lambda embedded, hidden: states.append(hidden.sum().item()) or right(embedded, hidden)
+    model.generate(source, 3)
+    del model.decoder.rnn.forward
+    return "state-not-carried", np.ptp(states) == 0
+
+
+def steps_in_one_call(model, source):
+    output = model.generate(source, 6)
+    read = torch.cat([torch.zeros_like(output[:, :1]), output[:, :-1]], dim=1)
+    state = model.encoder(source).repeat_interleave(6, dim=1)
+    again = model.decoder(read.reshape(-1, 1), state.contiguous())[0].argmax(-1).view_as(output)
+    return "state-not-carried", bool((again == output).all())
+
+
+# 6.4 Two minds
+
+
+def many_answers(model, source, target):
+    model.eval()
+    hidden = model.encoder(source)
+    sums = [model.decoder(target, hidden)[0].sum().item() for _ in range(5)]
+    return "dropout-always-on", np.std(sums) > 0
+
+
+def rows_that_are_alike(model, source, target):
+    """One example in all rows: in one call there is no memory between them."""
+    model.eval()
+    hidden = torch.zeros(2, len(source), 6)
+    logits = model.decoder(target[:1].expand_as(target), hidden)[0]
+    return "dropout-always-on", not torch.allclose(logits, logits[:1].expand_as(logits))
+
+
+def by_the_random_numbers(model, source, target):
+    """Whether the decoder takes numbers from the generator."""
+    model.eval()
+    hidden = model.encoder(source)
+    before = torch.get_rng_state()
+    model.decoder(target, hidden)
+    return "dropout-always-on", not torch.equal(before, torch.get_rng_state())
+
+
+def one_seed_and_another(model, source, target):
+    model.train(False)
+    hidden = torch.ones(2, len(source), 6)
+    outcomes = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        outcomes.append(model.decoder(target, hidden)[1])
+    return "dropout-always-on", bool((outcomes[0] != outcomes[1]).any())
+
+
+def by_what_the_gru_reads(model, source, target):
+    model.eval()
+    read = []
+    hook = model.decoder.rnn.register_forward_pre_hook(lambda _module, given: read.append(given[0]))
+    model.decoder(target, model.encoder(source))
+    hook.remove()
+    return "dropout-always-on", not torch.equal(read[0], model.decoder.embedding(target))
+
+
+# 6.5 A loss without an end
+
+
+def end_by_gradient(loss, logits, target):
+    target, logits = target.clone(), logits.clone().requires_grad_()
+    target[:, 3] = 0
+    loss(logits, target).backward()
+    return "end-masked-as-padding", not logits.grad[:, 3].any()
+
+
+def nothing_but_ends(loss, logits, target):
+    return "end-masked-as-padding", loss(logits, torch.zeros_like(target)).isnan()
+
+
+def ends_against_nothing(loss, logits, target):
+    """A target with ends in the second half: does the first half alone say the same?"""
+    target = target.clone()
+    target[:, 3:] = 0
+    return "end-masked-as-padding", torch.allclose(loss(logits, target), loss(logits[:, :3], target[:, :3]))
+
+
+def worse_and_worse(loss, logits, target):
+    target = target.clone()
+    target[2, 2] = 0
+    losses = []
+    for size in (0, 10, 100):
+        logits = logits.clone()
+        logits[2, 2, 0] = -size
+        losses.append(loss(logits, target).item())
+    return "end-masked-as-padding", losses[0] == losses[1] == losses[2]
+
+
+def equal_to_a_masked_one(loss, logits, target):
+    target = target.clone()
+    target[::2, 2] = 0
+    masked = F.cross_entropy(logits[target != 0], target[target != 0])
+    return "end-masked-as-padding", loss(logits, target).item() == np.float32(masked) or abs(
+        loss(logits, target) - masked
+    ) < 1e-6
+
+
+# 6.6 A score with a preference
+
+
+def examples(model, n):
+    generator = torch.Generator().manual_seed(1)
+    source = torch.randint(7, (n, 6), generator=generator)
+    return source, model.eval().generate(source, 6)
+
+
+def shuffled(evaluation, model):
+    source, target = examples(model, 100)
+    target[:40, 2] = (target[:40, 2] + 1) % 7
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    one, other = evaluation(model, source, target), evaluation(model, source[order], target[order])
+    return "mean-of-batch-means", one.exact_match != other.exact_match
+
+
+def one_is_worth_a_half(evaluation, model):
+    source, target = examples(model, 65)
+    target[-1] = (target[-1] + 1) % 7
+    return "mean-of-batch-means", np.isclose(evaluation(model, source, target).exact_match, 0.5)
+
+
+def one_batch_and_one_more(evaluation, model):
+    """In one batch the score is right; with one example more it is not."""
+    off = []
+    for n in (64, 80):
+        source, target = examples(model, n)
+        target[-8:, 0] = (target[-8:, 0] + 1) % 7
+        off.append(abs(evaluation(model, source, target).exact_match - (n - 8) / n) > 1e-9)
+    return "mean-of-batch-means", off == [False, True]
+
+
+def by_the_calls(evaluation, model):
+    """The batches that the model sees, and whether the score is the mean of theirs."""
+    source, target = examples(model, 70)
+    target[60:, 1] = (target[60:, 1] + 1) % 7
+    halves = [evaluate(model, source[part], target[part]).exact_match for part in (slice(64), slice(64, 70))]
+    return "mean-of-batch-means", evaluation(model, source, target).exact_match == sum(halves) / 2
+
+
+def by_the_loss(evaluation, model):
+    source, target = examples(model, 65)
+    target[-1] = (target[-1] + 1) % 7
+    forward = evaluation(model, source, target).loss
+    backward = evaluation(model, source.flip(0), target.flip(0)).loss
+    return "mean-of-batch-means", abs(forward - backward) > 1e-6
+
+
+ANSWERS = {
+    "6.1": [
+        answer_with_one_step,
+        answer_at_every_place,
+        answer_by_what_the_decoder_reads,
+        answer_by_the_property,
+        answer_by_its_own_decoder,
+    ],
+    "6.2": [
+        padding_of_all_kinds,
+        padding_in_one_row,
+        shorter_than_they_are,
+        padding_seen_by_the_decoder,
+        padding_by_the_property,
+    ],
+    "6.3": [
+        loop_row_by_row,
+        table_of_next_tokens,
+        states_that_the_decoder_gets,
+        states_watched_in_the_gru,
+        steps_in_one_call,
+    ],
+    "6.4": [many_answers, rows_that_are_alike, by_the_random_numbers, one_seed_and_another, by_what_the_gru_reads],
+    "6.5": [end_by_gradient, nothing_but_ends, ends_against_nothing, worse_and_worse, equal_to_a_masked_one],
+    "6.6": [shuffled, one_is_worth_a_half, one_batch_and_one_more, by_the_calls, by_the_loss],
+}
