@@ -48,6 +48,7 @@ class Recipe:
     initial_range: float | None = INITIAL_RANGE  # of every starting weight; None keeps those that PyTorch chooses
     warm_up: float = 0.3  # the share of a one-cycle run in which the rate rises
     betas: tuple[float, float] = (0.9, 0.999)  # Adam's
+    weight_decay: float = 0.0  # AdamW's (Loshchilov & Hutter, 2019)
     length_weight: float = 0.0  # trains on a pair more often by its length to this power; scores keep the sampler
     length: int = 10  # of the source
 
@@ -112,7 +113,24 @@ SMALL = dataclasses.replace(
     n_layers=1,
     length=6,
 )
-RECIPES = {recipe.name: recipe for recipe in (ORIGINAL, TUNED, FASTEST)}
+# 19,818 parameters and patience: the count of its errors over all inputs is in records/, and it is 0.
+EXACT = dataclasses.replace(
+    TUNED,
+    name="exact",
+    batch_size=256,
+    steps_per_epoch=1000,
+    epochs=30,
+    learning_rate=1e-2,
+    emb_dim=16,
+    hidden_dim=48,
+    n_layers=1,
+    initial_range=None,
+    warm_up=0.1,
+    betas=(0.9, 0.98),
+    weight_decay=0.01,
+    length_weight=1.0,
+)
+RECIPES = {recipe.name: recipe for recipe in (ORIGINAL, TUNED, FASTEST, EXACT)}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -365,10 +383,11 @@ def summary(run: Run) -> dict:
 
 def _start(recipe: Recipe, seed: int, device: torch.device) -> Run:
     model = build_model(recipe, seed, device)
-    optimizer = torch.optim.Adam(
+    optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=recipe.learning_rate,
         betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
         fused=True,  # one kernel, same numbers
     )
     if recipe.one_cycle:
