@@ -1,4 +1,4 @@
-"""The command line: `python -m course_utils train|evaluate|decode|verify`. Each verb is a few lines over the package."""
+"""The command line: `python -m course_utils train|evaluate|decode|verify`. Each verb is thin over the package."""
 
 from __future__ import annotations
 
@@ -115,8 +115,7 @@ def _decode(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     task = _task_to_verify(options)
-    name = f"{Path(options.checkpoint).stem}-length{task.length}-{options.shard.replace('/', 'of')}"
-    out = Path(options.out or f"runs/{name}.json")
+    out = Path(options.out or f"runs/{Path(options.checkpoint).stem}-{options.shard.replace('/', 'of')}.json")
     if options.merge:
         certificate = merge([load_certificate(path, options.checkpoint) for path in options.merge])
     else:
@@ -258,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--length", type=int, help="of the source (default: the one it was trained for, or 10)")
     verify.add_argument("--shard", default="1/1", metavar="i/n", help="only the i-th of n equal parts (default: 1/1)")
     verify.add_argument("--resume", action="store_true", help="go on from FILE, where an earlier count was saved")
-    verify.add_argument("--out", metavar="FILE", help="the certificate (default: runs/NAME-lengthN-iofn.json)")
+    verify.add_argument("--out", metavar="FILE", help="the certificate (default: runs/NAME-iofn.json)")
     verify.add_argument("--merge", nargs="+", metavar="FILE", help="add up the certificates of shards; count nothing")
     verify.set_defaults(verb=_verify)
 

@@ -27,17 +27,19 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from .data import TEST_SEED
+from .data import TEST_SEED, batches
 from .errors import InputError
-from .evaluation import BATCH_SIZE, evaluating, predict
+from .evaluation import BATCH_SIZE, predict
 from .model import Decoder, Encoder, Seq2Seq, count_parameters
 from .task import N_DIGIT_VALUES, START_TOKEN, VOCABULARY_SIZE, SubstringTask
-from .training import load_checkpoint, load_model
+from .training import train_step
 
 BLOCK_DIGITS = 5  # inputs are counted in blocks that differ in their last five digits only: 59,049 at a time
 CHUNK_DIGITS = {"cpu": 3}  # of these, how many are decoded in one go: 729 inputs stay in a core's cache
@@ -79,7 +81,7 @@ class WholeCalls:
     def margins(self, first: int, n_free_digits: int) -> Tensor:
         """The margins (B,) of the inputs numbered `first` and on that share all but their last digits."""
         source = self.task.inputs(first, first + N_DIGIT_VALUES**n_free_digits)
-        device = device_of(self.model)
+        device = _device_of(self.model)
         return margins(self.model, source.to(device), self.task.solve(source).to(device))
 
 
@@ -91,14 +93,15 @@ class PrefixTree:
     symbols 0 to 9 are the tokens themselves, symbol 10 + i is the i-th free digit, another token in each column.
     """
 
+    @torch.no_grad()
     def __init__(self, model: Seq2Seq, task: SubstringTask) -> None:
         self.task = task
-        device = device_of(model)
+        device = _device_of(model)
         self.chunk_digits = min(CHUNK_DIGITS.get(device.type, BLOCK_DIGITS), task.n_digits)
         self.encoder = _FoldedGRU(model.encoder.embedding, model.encoder.rnn)
         self.decoder = _FoldedGRU(model.decoder.embedding, model.decoder.rnn)
         self.output = model.decoder.fc_out
-        # A chunk grows by one digit at a time, the newest outermost: the first free digit changes from column to column.
+        # A chunk grows by a digit at a time, the newest outermost: the first free digit changes from column to column.
         column = torch.arange(N_DIGIT_VALUES**self.chunk_digits, device=device)
         constant = torch.arange(VOCABULARY_SIZE, device=device)[:, None].expand(-1, len(column))
         free = [column // N_DIGIT_VALUES**i % N_DIGIT_VALUES + 1 for i in range(self.chunk_digits)]
@@ -106,6 +109,7 @@ class PrefixTree:
         table = self.decoder.table
         self.readings = [*table.split(1, dim=1), *(table[:, tokens] for tokens in free)]  # each (3H, 1) or (3H, B)
 
+    @torch.no_grad()
     def margins(self, first: int, n_free_digits: int) -> Tensor:
         """As `WholeCalls.margins`."""
         prefix = self.task.inputs(first, first + 1)[0, : self.task.length - n_free_digits].tolist()
@@ -183,11 +187,6 @@ def _gru_cell(gates: Tensor, read: Tensor, hidden: Tensor) -> Tensor:
     return torch.lerp(candidate, hidden, update)
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model's weights are; the CPU for one without any."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
 # --- Certificates -----------------------------------------------------------------------------------------------------
 
 
@@ -213,13 +212,13 @@ class Piece:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Certificate:
     """What was counted of a model's errors, and by what. It claims nothing of inputs that no piece has counted.
 
     `sha256` is that of the checkpoint's file, None for a model counted straight from memory. `tolerance` is the margin
-    up to which inputs were decided anew in float64. `arithmetic` holds, for each other way to compute the same sums, the
-    largest difference from the margins counted that was found on the sample. `failures` keeps the first thousand.
+    up to which inputs were decided anew in float64. `arithmetic` holds, for each other way to compute the same sums,
+    the largest difference from the margins counted that was found on the sample. `failures` are the first thousand.
     """
 
     length: int
@@ -278,22 +277,29 @@ class Certificate:
         task = self.task
         return sum(task.pair_probability(*pair) * n for pair, n in self.errors_by_pair.items()) / task.digit_strings
 
-    def add(self, piece: Piece, margin: Tensor, right: Tensor, recounted: int) -> None:
-        """Count a block of one pair: its inputs' margins (B,), and which of them are right, (B,)."""
-        task = self.task
-
-        self.pieces = _joined_up([*self.pieces, piece])
-        failing = (~right).nonzero()[:, 0]
-        pair = task.pairs[piece.start // task.digit_strings]
-        self.errors_by_pair[pair] = self.errors_by_pair.get(pair, 0) + len(failing)
-        if len(failing):
-            found = task.inputs(piece.start, piece.stop)[failing[:FAILURES_KEPT]].tolist()
-            self.failures = sorted(self.failures + found)[:FAILURES_KEPT]  # in the order that numbers the inputs
-        self.recounted += recounted
-        if self.worst_margin is None or margin.min().item() < self.worst_margin:
-            self.worst_margin = margin.min().item()
-            worst = piece.start + margin.argmin().item()
-            (self.worst_input,) = task.inputs(worst, worst + 1).tolist()
+    def __add__(self, other: Certificate) -> Certificate:
+        """The certificate of both parts; InputError unless they are parts of one count."""
+        if other.sha256 != self.sha256:
+            raise InputError(
+                f"These count different checkpoints, {str(self.sha256)[:8]}… and {str(other.sha256)[:8]}…."
+            )
+        if other.length != self.length:
+            raise InputError(f"These count different tasks, of length {self.length} and of length {other.length}.")
+        worst = [each for each in (self, other) if each.worst_margin is not None]
+        worst = min(worst, key=lambda each: each.worst_margin, default=self)
+        return Certificate(
+            length=self.length,
+            sha256=self.sha256,
+            parameters=self.parameters,
+            tolerance=min(self.tolerance, other.tolerance),  # the one that holds for all inputs
+            arithmetic=_combined(max, self.arithmetic, other.arithmetic),
+            pieces=_joined_up([*self.pieces, *other.pieces]),
+            errors_by_pair=_combined(add, self.errors_by_pair, other.errors_by_pair),
+            failures=sorted(self.failures + other.failures)[:FAILURES_KEPT],  # in the order that numbers the inputs
+            recounted=self.recounted + other.recounted,
+            worst_margin=worst.worst_margin,
+            worst_input=worst.worst_input,
+        )
 
     def as_dict(self) -> dict:
         """The certificate as plain data, for JSON: what it holds, and the totals that follow from it."""
@@ -327,26 +333,15 @@ def merge(certificates: Iterable[Certificate]) -> Certificate:
 
     Raises InputError unless all are of one checkpoint, one length and one precision, and no input was counted twice.
     """
-    first, *others = certificates
-    total = copy.deepcopy(first)
-    for other in others:
-        if None in (total.sha256, other.sha256):
-            raise InputError("Only counts of a saved checkpoint can be merged: these do not say whose they are.")
-        if other.sha256 != total.sha256:
-            raise InputError(f"These count different checkpoints, {total.sha256[:8]}… and {other.sha256[:8]}….")
-        if other.length != total.length:
-            raise InputError(f"These count different tasks, of length {total.length} and of length {other.length}.")
-        total.pieces = _joined_up([*total.pieces, *other.pieces])
-        for pair, n in other.errors_by_pair.items():
-            total.errors_by_pair[pair] = total.errors_by_pair.get(pair, 0) + n
-        total.failures = sorted(total.failures + other.failures)[:FAILURES_KEPT]
-        total.recounted += other.recounted
-        total.tolerance = min(total.tolerance, other.tolerance)  # the one that holds for all inputs
-        for way, difference in other.arithmetic.items():
-            total.arithmetic[way] = max(difference, total.arithmetic.get(way, difference))
-        if total.worst_margin is None or (other.worst_margin is not None and other.worst_margin < total.worst_margin):
-            total.worst_margin, total.worst_input = other.worst_margin, other.worst_input
-    return total
+    certificates = list(certificates)
+    if any(certificate.sha256 is None for certificate in certificates):
+        raise InputError("Only counts of a saved checkpoint can be merged: one of these does not say whose it is.")
+    return reduce(add, certificates)
+
+
+def _combined(function: Callable, one: dict, other: dict) -> dict:
+    """The union of two dicts; where both have a key, the function of both values."""
+    return {**one, **other, **{key: function(one[key], other[key]) for key in one.keys() & other.keys()}}
 
 
 def _joined_up(pieces: list[Piece]) -> list[Piece]:
@@ -439,26 +434,33 @@ def count_errors(
     _check_model(model)
     block_digits = min(BLOCK_DIGITS, task.n_digits)
     block_size = N_DIGIT_VALUES**block_digits
-    about = _machine(device_of(model), next(model.parameters()).dtype)
-    with evaluating(model):
-        engine = margins_of_ranges(model, task)
-        arithmetic = _differences_of_arithmetic(model, task, engine)
-        tolerance = SAFETY * max(arithmetic.values())
-        certificate = Certificate(task.length, sha256, count_parameters(model), tolerance, arithmetic)
-        if so_far is not None:
-            certificate = merge([so_far, certificate])
-        judge = copy.deepcopy(model).double()
-        try:
-            for start, stop in still_to_count(task, shard, certificate.pieces):
-                for first in range(start, stop, block_size):
-                    began = time.perf_counter()
-                    margin = engine.margins(first, block_digits).cpu()
-                    right, recounted = _decide(judge, task, first, margin, tolerance)
-                    piece = Piece(first, first + block_size, time.perf_counter() - began, **about)
-                    certificate.add(piece, margin, right, recounted)
-                    on_block(certificate, block_size)
-        except KeyboardInterrupt:
-            pass
+    engine = margins_of_ranges(model, task)
+    arithmetic = _differences_of_arithmetic(model, task, engine)
+    tolerance = SAFETY * max(arithmetic.values())
+    nothing = Certificate(task.length, sha256, count_parameters(model), tolerance, arithmetic)
+    certificate = nothing if so_far is None else so_far + nothing
+    machine, judge = _machine(model), copy.deepcopy(model).double()
+    try:
+        for start, stop in still_to_count(task, shard, certificate.pieces):
+            for first in range(start, stop, block_size):
+                began = time.perf_counter()
+                margin = engine.margins(first, block_digits).cpu()
+                right, n_recounted = _decide(judge, task, first, margin, tolerance)
+                failing, worst = (~right).nonzero()[:FAILURES_KEPT, 0], margin.argmin()
+                source = task.inputs(first, first + block_size)
+                block = dataclasses.replace(
+                    nothing,
+                    errors_by_pair={task.pairs[first // task.digit_strings]: int((~right).sum())},
+                    failures=source[failing].tolist(),
+                    recounted=n_recounted,
+                    worst_margin=margin[worst].item(),
+                    worst_input=source[worst].tolist(),
+                    pieces=[Piece(first, first + block_size, time.perf_counter() - began, **machine)],
+                )
+                certificate += block  # whole or not at all: an interrupt may come at any time
+                on_block(certificate, block_size)
+    except KeyboardInterrupt:
+        pass  # what was counted is whole
     return certificate
 
 
@@ -498,14 +500,14 @@ def margins_of_ranges(model: nn.Module, task: SubstringTask) -> PrefixTree | Who
 def _decide(judge: nn.Module, task: SubstringTask, first: int, margin: Tensor, tolerance: float) -> tuple[Tensor, int]:
     """Which inputs of a block are right, (B,), and how many of them were too close to call.
 
-    Those are decided by the float64 model, which writes one token after another; their margins become its own, in place.
+    Those are decided by the float64 model, which writes one token after another; their margins become its, in place.
     """
     right = margin > 0
     (close,) = (~(margin.abs() > tolerance)).nonzero(as_tuple=True)
     if len(close):
         source = task.inputs(first, first + len(margin))[close]
         target = task.solve(source)
-        source, target = source.to(device_of(judge)), target.to(device_of(judge))
+        source, target = source.to(_device_of(judge)), target.to(_device_of(judge))
         output = predict(judge, source, target, teacher_forcing_ratio=0.0).argmax(-1)
         right[close] = (output == target).all(dim=1).cpu()
         margin[close] = margins(judge, source, target).to(margin)
@@ -515,7 +517,7 @@ def _decide(judge: nn.Module, task: SubstringTask, first: int, margin: Tensor, t
 def _differences_of_arithmetic(
     model: nn.Module, task: SubstringTask, engine: PrefixTree | WholeCalls
 ) -> dict[str, float]:
-    """How far the margins to be counted lie from those of the same sums in other orders, on some inputs of each pair."""
+    """How far the engine's margins lie from those of the same sums in other orders, on some inputs of each pair."""
     generator = torch.Generator().manual_seed(TEST_SEED)
     size = N_DIGIT_VALUES**engine.chunk_digits
     source, counted = [], []
@@ -526,7 +528,7 @@ def _differences_of_arithmetic(
         counted.append(engine.margins(first, engine.chunk_digits).cpu()[chosen])
     source, counted = torch.cat(source), torch.cat(counted)
     target = task.solve(source)
-    device = device_of(model)
+    device = _device_of(model)
     here = source.to(device), target.to(device)
     some = slice(None, None, -(-len(source) // ONE_AT_A_TIME))
     written = predict(model, *here, teacher_forcing_ratio=0.0).permute(1, 2, 0).cpu()
@@ -556,10 +558,12 @@ def _check_model(model: nn.Module) -> None:
             )
 
 
-def _machine(device: torch.device, dtype: torch.dtype) -> dict[str, object]:
+def _machine(model: nn.Module) -> dict[str, object]:
     """What a piece says of who counted it."""
+    device = _device_of(model)
+    dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     precision = str(dtype).removeprefix("torch.")
-    if device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32:
+    if device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
         precision += " with TF32 products"  # uncovered: only a GPU runs it
     return {
         "device": device.type,
@@ -572,9 +576,65 @@ def _machine(device: torch.device, dtype: torch.dtype) -> dict[str, object]:
     }
 
 
+def _device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights are; the CPU for one without any."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 def _processor() -> str:
     """The processor's name, as far as the system tells it."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+# --- Learning from what was counted -----------------------------------------------------------------------------------
+
+
+def feed_back(
+    model: Seq2Seq,
+    task: SubstringTask,
+    failures: list[list[int]],
+    *,
+    steps: int = 300,
+    batch_size: int = 256,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+) -> None:
+    """Train a model on: half of every batch are fresh examples, half are drawn from inputs that it failed on.
+
+    Fresh examples alone would hardly contain what is left to learn; failures alone would make it forget the rest.
+    """
+    if not failures:
+        raise InputError("There are no failures to learn from.")
+    generator = torch.Generator().manual_seed(seed)
+    failing = task.validate(failures)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end_factor=0.0, total_iters=steps)
+    for fresh, _ in batches(task, batch_size // 2, steps, generator):
+        again = failing[torch.randint(len(failing), (batch_size - len(fresh),), generator=generator)]
+        source = torch.cat([fresh, again])
+        train_step(model, optimizer, source.to(_device_of(model)), task.solve(source).to(_device_of(model)))
+        falling.step()
+
+
+def train_to_zero(
+    model: Seq2Seq,
+    task: SubstringTask,
+    *,
+    rounds: int = 20,
+    on_round: Callable[[Certificate], None] = lambda certificate: None,
+    **settings: float,
+) -> list[Certificate]:
+    """Count, feed the failures back, count again, until none is left or the rounds are over: every count, in order.
+
+    The settings are those of `feed_back`, but for the seed, which is the round's number. `on_round` gets each count.
+    """
+    certificates = [count_errors(model, task)]
+    on_round(certificates[-1])
+    while certificates[-1].errors and len(certificates) <= rounds:
+        feed_back(model, task, certificates[-1].failures, seed=len(certificates), **settings)
+        certificates.append(count_errors(model, task))
+        on_round(certificates[-1])
+    return certificates
