@@ -29,6 +29,7 @@ from .training import (
     load_checkpoint,
     load_model,
     summary,
+    writable_folder,
 )
 from .verification import (
     Certificate,
@@ -116,6 +117,7 @@ def _decode(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     task = _task_to_verify(options)
     out = Path(options.out or f"runs/{Path(options.checkpoint).stem}-{options.shard.replace('/', 'of')}.json")
+    writable_folder(out.parent)  # known before an hour of counting
     if options.merge:
         certificate = merge([load_certificate(path, options.checkpoint) for path in options.merge])
     else:
@@ -174,8 +176,8 @@ def _gather(certificate: Certificate) -> Certificate:
 
 def _device_of_process(name: str) -> torch.device:
     device = find_device(name)
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))  # torchrun gives each process a GPU
+    if device.type == "cuda" and "LOCAL_RANK" in os.environ:  # set by torchrun: a GPU for each process
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return device
 
 

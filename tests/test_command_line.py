@@ -373,8 +373,10 @@ def test_verify_takes_the_length_the_checkpoint_was_trained_for_or_the_one_named
 def test_verify_under_torchrun_merges_what_its_processes_counted(run, six):
     whole = json.loads(run(f"verify {six} --json").out)
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "course_utils"]
-        + ["verify", six, "--device", "cpu", "--out", "both.json", "--json"],
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+            *("-m", "course_utils", "verify", six, "--device", "cpu", "--out", "both.json", "--json"),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -415,7 +417,7 @@ BAD_COMMANDS = {
     "verify other/last.pt --length 10": "other/last.pt was trained for length 4, not 10",
     "verify model.pt --shard 1": "A shard is written i/n",
     "verify model.pt --shard 1/": "A shard is written i/n",
-    "verify model.pt --shard -1/4": "A shard is written i/n",
+    "verify model.pt --shard=-1/4": "A shard is written i/n",
     "verify model.pt --shard 5/4": "no shard 5/4",
     "verify model.pt --shard 0/4": "no shard 0/4",
     "verify model.pt --shard 1/19684": "at most 19,683 for length 10",
@@ -425,7 +427,7 @@ BAD_COMMANDS = {
     "verify model.pt --merge other.json": "other.json is about other weights than those of model.pt",
     "verify model.pt --length 4 --resume --out other.json": "other.json is about other weights",
     "verify other/last.pt --merge other.json other.json": "counted twice",
-    "verify other/last.pt --out letter.txt/one.json": "cannot be written",
+    "verify other/last.pt --out letter.txt/one.json": "The folder letter.txt cannot be written to",
     "evaluate": "required",
     "evaluate nothing.pt": "no checkpoint at nothing.pt",
     "evaluate truncated/last.pt": "cannot be read as a checkpoint",
@@ -470,7 +472,7 @@ def test_bad_input_gets_one_clear_line_and_status_2(command, run, checkpoint, mo
 @pytest.mark.parametrize(
     "command", ["train --recipe tiny", "evaluate model.pt", f"decode model.pt {SOURCE}", "verify model.pt"]
 )
-def test_every_verb_works_on_the_device_asked_for(command, run, monkeypatch):
+def test_every_verb_works_on_the_device_asked_for(command, run, checkpoint, monkeypatch):
     def name_the_device(*arguments: object, **options: object) -> None:
         raise InputError(f"On {options.get('device', arguments[-1])}.")
 
@@ -479,6 +481,10 @@ def test_every_verb_works_on_the_device_asked_for(command, run, monkeypatch):
     monkeypatch.setattr(command_line, "load_model", name_the_device)
     assert run(f"{command} --device cuda").err == "course_utils: On cuda.\n"
     assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"
+    if command.startswith("verify"):
+        monkeypatch.setenv("LOCAL_RANK", "3")  # torchrun's fourth process on this machine
+        assert run(f"{command} --device cuda").err == "course_utils: On cuda:3.\n"
+        assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"
 
 
 def test_help_names_the_verbs(run):
