@@ -277,7 +277,7 @@ def exact_four(tmp_path, monkeypatch):
 
 
 def test_a_certificate_that_holds_agrees(exact_four, capsys):
-    tool, certificate, path = exact_four
+    tool, _, _ = exact_four
     assert tool.holds("four", 1)
     said = capsys.readouterr().out
     assert "four: 0 errors among 81 inputs (number 0 on)" in said
@@ -300,14 +300,14 @@ def test_a_certificate_with_errors_disagrees(exact_four):
 
 
 def test_a_network_with_errors_disagrees(exact_four, monkeypatch):
-    tool, certificate, path = exact_four
+    tool, certificate, _ = exact_four
     found = dataclasses.replace(certificate, errors_by_pair={(0, 2): 1})
     monkeypatch.setattr(tool, "count_errors", lambda *_, **__: found)
     assert not tool.holds("four", 1)
 
 
 def test_an_interrupted_comparison_says_so(exact_four, monkeypatch):
-    tool, certificate, path = exact_four
+    tool, certificate, _ = exact_four
     monkeypatch.setattr(tool, "count_errors", lambda *_, **__: dataclasses.replace(certificate, pieces=[]))
     assert refusal(lambda: tool.holds("four", 1)) == "Interrupted: nothing was compared."
 

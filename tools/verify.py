@@ -2,8 +2,8 @@
 
     python tools/verify.py            (a minute or two on one core)
 
-The network for length 8 is counted anew, over all its inputs. Of the one for length 10 a part drawn at random is counted:
-call again for another part. Ends with status 1 where a count and a certificate disagree.
+The network for length 8 is counted anew, over all its inputs. Of the one for length 10 a part is counted that is drawn at
+random: call again for another. Ends with status 1 where a count and a certificate disagree.
 """
 
 from __future__ import annotations
