@@ -2,7 +2,7 @@
 
     python tools/verify.py            (a minute or two on one core)
 
-The network for length 8 is counted anew, over all its inputs. Of the one for length 10 a part is counted that is drawn at
+The network for length 8 is counted anew, over all its inputs. Of the one for length 10 a part is counted, drawn at
 random: call again for another. Ends with status 1 where a count and a certificate disagree.
 """
 
