@@ -21,6 +21,7 @@ from .evaluation import evaluate
 from .task import SubstringTask
 from .training import (
     HELD_OUT_EXAMPLES,
+    RECIPES,
     PrintExamples,
     ProgressBar,
     find_device,
@@ -236,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="train|evaluate|decode|verify", parser_class=_Parser)
 
     train = verbs.add_parser("train", help="train a network by a recipe and save it")
-    train.add_argument("--recipe", default="tuned", help="original, tuned or fastest (default: tuned)")
+    train.add_argument("--recipe", default="tuned", help=f"{', '.join(RECIPES)} (default: tuned)")
     train.add_argument("--epochs", type=int, help="another number of epochs than the recipe's")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--until", type=float, metavar="SHARE", help="stop at this exact match on held-out examples")
