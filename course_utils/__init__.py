@@ -18,6 +18,7 @@ _HOMES = {
         "evaluate",
         "evaluating",
         "exact_match",
+        "highest_rate",
         "kind_of_mistake",
         "mistakes",
         "predict",
@@ -28,6 +29,7 @@ _HOMES = {
     ),
     "training": (
         "EXACT",
+        "EXACT_8",
         "FASTEST",
         "ORIGINAL",
         "RECIPES",
