@@ -7,7 +7,7 @@ probes.py             the tiny networks that answers are tried on
 quiz.py, quizzes.py   how a quiz is shown; the questions
 """
 
-from . import exercises_01, exercises_02, exercises_03, exercises_04  # each registers its exercises with the engine
+from . import exercises_01, exercises_02, exercises_03, exercises_04, exercises_05  # each registers its exercises
 from .claims import claim, explain_missing_names
 from .engine import EXERCISES, Exercise, Mistake, Result, check, progress
 from .quiz import quiz
@@ -23,6 +23,7 @@ __all__ = [
     "exercises_02",
     "exercises_03",
     "exercises_04",
+    "exercises_05",
     "explain_missing_names",
     "progress",
     "quiz",
