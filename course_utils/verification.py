@@ -600,11 +600,13 @@ def feed_back(
     steps: int = 300,
     batch_size: int = 256,
     learning_rate: float = 2e-3,
+    length_weight: float = 1.0,
     seed: int = 0,
 ) -> None:
     """Train a model on: half of every batch are fresh examples, half are drawn from inputs that it failed on.
 
     Fresh examples alone would hardly contain what is left to learn; failures alone would make it forget the rest.
+    The rate falls to 0. The fresh ones are drawn as `batches` draws them with the length weight.
     """
     if not failures:
         raise InputError("There are no failures to learn from.")
@@ -612,7 +614,7 @@ def feed_back(
     failing = task.validate(failures)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end_factor=0.0, total_iters=steps)
-    for fresh, _ in batches(task, batch_size // 2, steps, generator):
+    for fresh, _ in batches(task, batch_size // 2, steps, generator, length_weight):
         again = failing[torch.randint(len(failing), (batch_size - len(fresh),), generator=generator)]
         source = torch.cat([fresh, again])
         train_step(model, optimizer, source.to(_device_of(model)), task.solve(source).to(_device_of(model)))
@@ -629,12 +631,14 @@ def train_to_zero(
 ) -> list[Certificate]:
     """Count, feed the failures back, count again, until none is left or the rounds are over: every count, in order.
 
-    The settings are those of `feed_back`, but for the seed, which is the round's number. `on_round` gets each count.
+    All failures found so far are fed back: those of the last count alone would let the earlier ones be forgotten. The
+    settings are those of `feed_back`, but for the seed, which is the round's number. `on_round` gets each count.
     """
     certificates = [count_errors(model, task)]
     on_round(certificates[-1])
     while certificates[-1].errors and len(certificates) <= rounds:
-        feed_back(model, task, certificates[-1].failures, seed=len(certificates), **settings)
+        found = [failure for certificate in certificates for failure in certificate.failures]
+        feed_back(model, task, found, seed=len(certificates), **settings)
         certificates.append(count_errors(model, task))
         on_round(certificates[-1])
     return certificates

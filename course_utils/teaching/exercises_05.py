@@ -308,8 +308,8 @@ register(
             Mistake(
                 "not-shifted",
                 lambda model, source, target: (
-                    (model.decoder(target, model.encoder(source))[0].argmax(-1) != target).any(dim=1)
-                ),
+                    model.decoder(target, model.encoder(source))[0].argmax(-1) != target
+                ).any(dim=1),
                 "Your decoder reads the very token that it should write. Its inputs are the target moved one place to "
                 "the right, with the start token in front.",
             ),
