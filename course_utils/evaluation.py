@@ -92,11 +92,11 @@ def highest_rate(errors: int, examples: int) -> float:
         raise InputError(f"{errors} errors among {examples} examples: there must be examples, and no more errors.")
     if errors == examples:
         return 1.0
-    counts = torch.arange(errors + 1)
+    as_few = torch.arange(errors + 1, dtype=torch.double)
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         rate = (low + high) / 2
-        chance = Binomial(examples, torch.tensor(rate, dtype=torch.double)).log_prob(counts).exp().sum()
+        chance = Binomial(*torch.tensor([examples, rate], dtype=torch.double)).log_prob(as_few).exp().sum()
         low, high = (rate, high) if chance > DOUBT else (low, rate)
     return low
 

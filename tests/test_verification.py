@@ -676,6 +676,25 @@ def test_each_round_draws_other_examples(four, monkeypatch):
     assert seeds == [1, 2, 3]
 
 
+def test_all_failures_found_so_far_are_fed_back(four, monkeypatch):
+    """Those of the last count alone would let the network forget what it failed on before."""
+    counts = iter([[[0, 2, 1, 1], [0, 2, 1, 2]], [[0, 2, 9, 9]], [[0, 2, 1, 1]], []])
+    fed = []
+
+    def count(*_):
+        failures = next(counts)
+        return Certificate(4, None, 0, 0.0, {}, errors_by_pair={(0, 2): len(failures)}, failures=failures)
+
+    monkeypatch.setattr(verification, "count_errors", count)
+    monkeypatch.setattr(verification, "feed_back", lambda model, task, failures, seed: fed.append(failures))
+    assert [each.errors for each in train_to_zero(build_model(four), SubstringTask(4))] == [2, 1, 1, 0]
+    assert fed == [
+        [[0, 2, 1, 1], [0, 2, 1, 2]],
+        [[0, 2, 1, 1], [0, 2, 1, 2], [0, 2, 9, 9]],
+        [[0, 2, 1, 1], [0, 2, 1, 2], [0, 2, 9, 9], [0, 2, 1, 1]],
+    ]
+
+
 def test_half_of_every_batch_is_failures(four, monkeypatch):
     batches_seen = []
     monkeypatch.setattr(

@@ -452,9 +452,9 @@ def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
         return [task.inputs(number, number + 1)[0].tolist() for number in sorted(failing)]
 
     def train(failures: list[list[int]]) -> None:
-        numbers = set(task.index(list(failures)).tolist()) if len(failures) else set()
-        if not numbers:
+        if len(failures) == 0:
             raise WrongAnswer("The network is trained on no failures at all.")
+        numbers = set(task.index([list(map(int, failure)) for failure in failures]).tolist())
         if len(trainings) == MOST_TRAININGS:
             raise WrongAnswer("The network is trained again and again, far beyond the number of rounds.")
         broken = set(script[len(trainings)]) if len(trainings) < len(script) else set()
