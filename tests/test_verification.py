@@ -332,6 +332,25 @@ def test_arithmetic_is_compared_on_inputs_of_every_pair(half_trained, monkeypatc
     assert found.arithmetic["one step at a time"] > 0
 
 
+@pytest.mark.parametrize(("precision", "tf32"), [("highest", False), ("high", True)])
+def test_cudnn_computes_as_precisely_as_matrix_products_while_it_counts(precision, tf32):
+    """Else a GPU's two ways of counting would differ in precision, and the certificate would name only one."""
+    seen = set()
+
+    def spoil(logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        seen.add(torch.backends.cudnn.allow_tf32)
+        return logits
+
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        count_errors(Oracle(spoil), SubstringTask(4))
+    finally:
+        torch.set_float32_matmul_precision(before[1])
+    assert seen == {tf32}
+    assert torch.backends.cudnn.allow_tf32 == before[0]
+
+
 # --- Shards, interrupts and sums --------------------------------------------------------------------------------------
 
 
