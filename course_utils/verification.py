@@ -417,7 +417,7 @@ def _listed(values: Iterable[str]) -> str:
 
 @contextmanager
 def _one_precision() -> Iterator[None]:
-    """cuDNN rounds to TF32 unless it is told not to, matrix products only where asked: inside, both do as the latter."""
+    """cuDNN rounds to TF32 unless told not to, matrix products only where asked: inside, both do as the latter."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=torch.get_float32_matmul_precision() != "highest"):
         yield
 
