@@ -11,7 +11,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb notebooks/0$(NOTEBOO
 NBVAL := $(RUN) -m pytest -c tests/nbval.ini --rootdir=. --nbval --nbval-current-env --nbval-cell-timeout=600
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-homes lab test test-homes test-browser mutants run student site links records clean
+.PHONY: help environment environment-homes lab test test-homes test-browser mutants run student site links verify records clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ site: environment-homes  ## build the course as static HTML in build/site/, from
 
 links: environment  ## write the repository's address and version into every link; REPO=owner/name sets the address
 	@$(RUN) tools/links.py $(REPO)
+
+verify: environment  ## count the errors of the exact networks anew: all inputs of length 8, a part of length 10's
+	@$(RUN) tools/verify.py
 
 records: environment  ## measure what notebooks 04 and 06 and the README show (an hour; recorded runs are kept)
 	@$(RUN) benchmarks/recipes.py

@@ -1,13 +1,18 @@
-"""The command line: `python -m course_utils train|evaluate|decode`. Each verb is a few lines over the package."""
+"""The command line: `python -m course_utils train|evaluate|decode|verify`. Each verb is thin over the package."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+import os
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
+import torch
+from torch import distributed
 from tqdm.auto import tqdm
 
 from .data import held_out
@@ -16,6 +21,7 @@ from .evaluation import evaluate
 from .task import SubstringTask
 from .training import (
     HELD_OUT_EXAMPLES,
+    RECIPES,
     PrintExamples,
     ProgressBar,
     find_device,
@@ -24,10 +30,22 @@ from .training import (
     load_checkpoint,
     load_model,
     summary,
+    writable_folder,
+)
+from .verification import (
+    Certificate,
+    count_errors,
+    load_certificate,
+    merge,
+    save_certificate,
+    sha256_of,
+    still_to_count,
 )
 
 FEW_ENOUGH_TO_PRINT = 8  # validation examples
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
+SECONDS_BETWEEN_SAVES = 20  # of a count
+LONGEST_WAIT = timedelta(days=30)  # of one process for the others
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,6 +115,107 @@ def _decode(options: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(options: argparse.Namespace) -> int:
+    task = _task_to_verify(options)
+    out = Path(options.out or f"runs/{Path(options.checkpoint).stem}-{options.shard.replace('/', 'of')}.json")
+    writable_folder(out.parent)  # known before an hour of counting
+    if options.merge:
+        certificate = merge([load_certificate(path, options.checkpoint) for path in options.merge])
+    else:
+        certificate = _count(options, task, out)
+        if certificate is None:
+            return INTERRUPTED
+    if int(os.environ.get("RANK", 0)) == 0:
+        save_certificate(certificate, out)
+        _report(options, {**certificate.as_dict(), "certificate": str(out)}, _in_words(certificate, out))
+    return 0
+
+
+def _count(options: argparse.Namespace, task: SubstringTask, out: Path) -> Certificate | None:
+    """Count the shard asked for, or this process's part of it under torchrun; None when interrupted.
+
+    What was counted is saved now and then. Each process keeps a file of its own, and the first gets the sum.
+    """
+    rank, n_processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    number, n_shards = _shard(options.shard)
+    shard = (number - 1) * n_processes + rank + 1, n_shards * n_processes
+    if n_processes > 1:
+        out = out.with_name(f"{out.stem}-process{rank}.json")
+    so_far = load_certificate(out, options.checkpoint) if options.resume and out.exists() else None
+    left = _inputs_in(still_to_count(task, shard, so_far.pieces if so_far else []))
+    in_all = _inputs_in(still_to_count(task, shard, []))
+    model = load_model(options.checkpoint, _device_of_process(options.device))
+    with tqdm(total=in_all, initial=in_all - left, unit="input", unit_scale=True, disable=rank > 0) as bar:
+        saved_at = time.monotonic()
+
+        def on_block(certificate: Certificate, n_inputs: int) -> None:
+            nonlocal saved_at
+            bar.update(n_inputs)
+            if time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
+                save_certificate(certificate, out)
+                saved_at = time.monotonic()
+
+        sha256 = sha256_of(options.checkpoint)
+        certificate = count_errors(model, task, shard=shard, so_far=so_far, sha256=sha256, on_block=on_block)
+    save_certificate(certificate, out)
+    if still_to_count(task, shard, certificate.pieces):
+        print(f"course_utils: interrupted; what was counted is in {out}, and --resume goes on.", file=sys.stderr)
+        return None
+    return certificate if n_processes == 1 else _gather(certificate)
+
+
+def _gather(certificate: Certificate) -> Certificate:
+    """Under torchrun: the sum of all processes' certificates in the first of them, its own in each other."""
+    distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
+    try:
+        gathered = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
+        distributed.gather_object(certificate, gathered)
+    finally:
+        distributed.destroy_process_group()
+    return merge(gathered or [certificate])
+
+
+def _device_of_process(name: str) -> torch.device:
+    device = find_device(name)
+    if device.type == "cuda" and "LOCAL_RANK" in os.environ:  # set by torchrun: a GPU for each process
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+def _inputs_in(ranges: list[tuple[int, int]]) -> int:
+    return sum(stop - start for start, stop in ranges)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, n_shards = text.partition("/")
+    if not (number.isdecimal() and n_shards.isdecimal()):
+        raise InputError(f"A shard is written i/n, for example 1/4, not {text}.")
+    return int(number), int(n_shards)
+
+
+def _task_to_verify(options: argparse.Namespace) -> SubstringTask:
+    recipe = load_checkpoint(options.checkpoint).get("recipe")
+    if recipe and options.length not in (None, recipe["length"]):
+        raise InputError(f"{options.checkpoint} was trained for length {recipe['length']}, not {options.length}.")
+    return SubstringTask(options.length) if options.length is not None else _task_of(options.checkpoint)
+
+
+def _in_words(certificate: Certificate, out: Path) -> str:
+    """The certificate in a few lines; what is not known yet is not said."""
+    lines = [
+        f"{certificate.errors:,} errors among {certificate.inputs:,} inputs, counted in {certificate.seconds:.1f} s",
+        f"worst margin   {certificate.worst_margin:.6g}, at {' '.join(map(str, certificate.worst_input))}",
+    ]
+    if not certificate.complete:
+        lines.append(f"not counted    {certificate.task.size - certificate.inputs:,} inputs of the task")
+    elif certificate.errors:
+        lines.append(f"error rate     {certificate.rate_uniform:.4g} of all inputs")
+        lines.append(f"               {certificate.rate_under_sampler:.4g} under the sampler")
+    else:
+        lines.append(f"exact          {'yes' if certificate.exact else 'no: the worst margin is too small to tell'}")
+    return "\n".join([*lines, f"certificate    {out}"])
+
+
 def _task_of(checkpoint: str) -> SubstringTask:
     """The task a checkpoint was trained for; a bare state_dict does not say, and is taken to be the full one's."""
     recipe = load_checkpoint(checkpoint).get("recipe")
@@ -114,11 +233,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m course_utils", description="Train, evaluate and try the course's network.")
-    verbs = parser.add_subparsers(required=True, metavar="train|evaluate|decode", parser_class=_Parser)
+    parser = _Parser(prog="python -m course_utils", description="Train, evaluate, try and verify the course's network.")
+    verbs = parser.add_subparsers(required=True, metavar="train|evaluate|decode|verify", parser_class=_Parser)
 
     train = verbs.add_parser("train", help="train a network by a recipe and save it")
-    train.add_argument("--recipe", default="tuned", help="original, tuned or fastest (default: tuned)")
+    train.add_argument("--recipe", default="tuned", help=f"{', '.join(RECIPES)} (default: tuned)")
     train.add_argument("--epochs", type=int, help="another number of epochs than the recipe's")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--until", type=float, metavar="SHARE", help="stop at this exact match on held-out examples")
@@ -136,7 +255,16 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument("source", type=int, nargs="+", help="start, length and the digits")
     decode.set_defaults(verb=_decode)
 
-    for verb in (train, score, decode):
+    verify = verbs.add_parser("verify", help="count a checkpoint's errors over every input there is")
+    verify.add_argument("checkpoint")
+    verify.add_argument("--length", type=int, help="of the source (default: the one it was trained for, or 10)")
+    verify.add_argument("--shard", default="1/1", metavar="i/n", help="only the i-th of n equal parts (default: 1/1)")
+    verify.add_argument("--resume", action="store_true", help="go on from FILE, where an earlier count was saved")
+    verify.add_argument("--out", metavar="FILE", help="the certificate (default: runs/NAME-iofn.json)")
+    verify.add_argument("--merge", nargs="+", metavar="FILE", help="add up the certificates of shards; count nothing")
+    verify.set_defaults(verb=_verify)
+
+    for verb in (train, score, decode, verify):
         verb.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
         verb.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser

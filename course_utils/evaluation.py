@@ -13,12 +13,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Binomial
 from torch.nn import functional as F
 
 from .errors import InputError
 from .task import END_TOKEN
 
 BATCH_SIZE = 1000  # large enough for full speed on a CPU, small enough for any memory
+DOUBT = 0.05  # how often an upper bound may be too low
+HALVINGS = 60  # of the interval from 0 to 1: beyond what a float64 can tell apart
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,26 @@ def accuracy_after_first_error(output: Tensor, reference: Tensor, target: Tensor
     if not after.any():
         return math.nan
     return (output == target)[after].double().mean().item()
+
+
+def highest_rate(errors: int, examples: int) -> float:
+    """An upper bound of an error rate: the highest at which so few errors, or fewer, still have a chance of 5 %.
+
+    The exact one-sided bound of Clopper & Pearson (1934); without an error it is about 3 / examples. It is too low for
+    at most one test set in twenty. The examples must be drawn independently, and the rate is that under their measure.
+    Raises InputError unless 0 <= errors <= examples and there is an example.
+    """
+    if not 0 <= errors <= examples or examples == 0:
+        raise InputError(f"{errors} errors among {examples} examples: there must be examples, and no more errors.")
+    if errors == examples:
+        return 1.0
+    as_few = torch.arange(errors + 1, dtype=torch.double)
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        rate = (low + high) / 2
+        chance = Binomial(*torch.tensor([examples, rate], dtype=torch.double)).log_prob(as_few).exp().sum()
+        low, high = (rate, high) if chance > DOUBT else (low, rate)
+    return low
 
 
 @contextmanager

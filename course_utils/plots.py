@@ -120,16 +120,22 @@ def substring(
     return figure
 
 
-def pair_grid(values: Mapping[tuple[int, int], float], title: str, label: str, decimals: int = 3) -> Figure:
-    """One value for each (start, length), as a coloured grid with the numbers written in."""
+def pair_grid(
+    values: Mapping[tuple[int, int], float], title: str, label: str, decimals: int = 3, limit: float | None = None
+) -> Figure:
+    """One value for each (start, length), as a coloured grid with the numbers written in.
+
+    With `limit` the colours run from 0 to it, so that several grids can be compared; without, over the values.
+    """
     starts = sorted({start for start, _ in values})
     lengths = sorted({length for _, length in values})
     grid = np.full((len(starts), len(lengths)), math.nan)
     for (start, length), value in values.items():
         grid[starts.index(start), lengths.index(length)] = value
     figure, axes = _axes(0.85 * len(lengths) + 2, 0.55 * len(starts) + 1.3)
-    image = axes.imshow(grid, cmap="cividis", aspect="auto")
-    middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+    low, high = (np.nanmin(grid), np.nanmax(grid)) if limit is None else (0, limit)
+    image = axes.imshow(grid, cmap="cividis", aspect="auto", vmin=low, vmax=high)
+    middle = (low + high) / 2
     for (row, column), value in np.ndenumerate(grid):
         if not math.isnan(value):
             ink = "white" if value <= middle else "black"

@@ -16,14 +16,18 @@ from course_utils import (
     ORIGINAL,
     RECIPES,
     TUNED,
+    Certificate,
     InputError,
     Seq2Seq,
     SubstringTask,
     build_model,
+    count_errors,
     evaluate,
     held_out,
+    load_certificate,
     load_model,
     save_checkpoint,
+    sha256_of,
     train_step,
     training,
 )
@@ -227,6 +231,165 @@ def test_decode_reports_one_json_object(run, checkpoint):
     }
 
 
+# --- Verify -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def six(run) -> str:
+    """A trained network for sources of six numbers: six blocks of inputs."""
+    recipe = dataclasses.replace(RECIPES["tiny"], name="tiny-six", length=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "tiny-six", recipe)
+        run("train --recipe tiny-six --epochs 1 --device cpu --out six")
+    return "six/last.pt"
+
+
+def without_time(result: dict) -> dict:
+    return {name: value for name, value in result.items() if name not in ("seconds", "pieces", "certificate")}
+
+
+def test_verify_reports_one_json_object_and_writes_the_certificate(run, six):
+    done = run(f"verify {six} --json")
+    result = json.loads(done.out)
+    expected = count_errors(load_model(six), SubstringTask(6), sha256=sha256_of(six))
+    assert done.status == 0
+    assert done.out.count("\n") == 1
+    assert without_time(result) == without_time(json.loads(json.dumps(expected.as_dict())))
+    assert result["errors"] > 0
+    path = Path(result.pop("certificate"))
+    assert path == Path("runs/last-1of1.json")
+    assert load_certificate(path, six).as_dict() == result
+
+
+def test_verify_shows_its_progress_on_standard_error(run, six):
+    err = run(f"verify {six}").err
+    assert "39.4k/39.4k" in err
+    assert "input/s" in err
+
+
+def test_verify_says_the_count_in_words(run, six):
+    lines = run(f"verify {six} --out whole.json").out.splitlines()
+    whole = load_certificate("whole.json")
+    assert lines[0].startswith(f"{whole.errors:,} errors among 39,366 inputs, counted in ")
+    assert lines[1:] == [
+        f"worst margin   {whole.worst_margin:.6g}, at {' '.join(map(str, whole.worst_input))}",
+        f"error rate     {whole.rate_uniform:.4g} of all inputs",
+        f"               {whole.rate_under_sampler:.4g} under the sampler",
+        "certificate    whole.json",
+    ]
+    lines = run(f"verify {six} --shard 2/3 --out part.json").out.splitlines()
+    assert lines[2:] == ["not counted    26,244 inputs of the task", "certificate    part.json"]
+
+
+@pytest.mark.parametrize(
+    ("margin", "words"),
+    [(1.0, "exact          yes"), (0.9, "exact          no: the worst margin is too small to tell")],
+)
+def test_verify_says_whether_a_count_without_errors_proves_the_network_exact(margin, words, run, six, monkeypatch):
+    def no_errors(*arguments: object, **options: object) -> Certificate:
+        found = count_errors(*arguments, **options)
+        return dataclasses.replace(found, errors_by_pair={}, failures=[], worst_margin=margin, arithmetic={"x": 0.01})
+
+    monkeypatch.setattr(command_line, "count_errors", no_errors)
+    assert run(f"verify {six}").out.splitlines()[2] == words
+
+
+def test_verify_merges_shards_to_the_whole(run, six):
+    whole = json.loads(run(f"verify {six} --json").out)
+    for number in (1, 2, 3):
+        part = json.loads(run(f"verify {six} --shard {number}/3 --json").out)
+        assert part["certificate"] == str(Path(f"runs/last-{number}of3.json"))
+        assert part["inputs"] == 13_122
+    merged = json.loads(
+        run(
+            f"verify {six} --merge runs/last-3of3.json runs/last-1of3.json runs/last-2of3.json --out sum.json --json"
+        ).out
+    )
+    assert without_time(merged) == without_time(whole)
+    assert load_certificate("sum.json").complete
+
+
+def interrupt_after(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C after that many blocks."""
+    left = iter(range(blocks, 0, -1))
+
+    def count_or_stop(*arguments: object, on_block: Callable, **options: object) -> Certificate:
+        def on_block_or_stop(certificate: Certificate, n_inputs: int) -> None:
+            on_block(certificate, n_inputs)
+            if next(left) == 1:
+                raise KeyboardInterrupt
+
+        return count_errors(*arguments, on_block=on_block_or_stop, **options)
+
+    monkeypatch.setattr(command_line, "count_errors", count_or_stop)
+
+
+def test_verify_interrupted_keeps_what_it_has_and_resumes(run, six, monkeypatch):
+    whole = json.loads(run(f"verify {six} --json").out)
+    with monkeypatch.context() as patch:
+        interrupt_after(4, patch)
+        stopped = run(f"verify {six} --out count.json --json")
+    assert (stopped.status, stopped.out) == (130, "")
+    assert stopped.err.splitlines()[-1] == (
+        "course_utils: interrupted; what was counted is in count.json, and --resume goes on."
+    )
+    assert load_certificate("count.json").inputs == 4 * 9**4
+    resumed = run(f"verify {six} --out count.json --resume --json")
+    assert "67%" in resumed.err  # it begins with what was counted
+    assert without_time(json.loads(resumed.out)) == without_time(whole)
+    assert load_certificate("count.json").complete
+
+
+def test_verify_resumes_from_nothing_and_begins_anew_unless_told_to_resume(run, six, monkeypatch):
+    assert json.loads(run(f"verify {six} --resume --json --out one.json").out)["complete"]
+    blocks = []
+    monkeypatch.setattr(
+        command_line, "count_errors", lambda *_, so_far, **__: blocks.append(so_far) or load_certificate("one.json")
+    )
+    run(f"verify {six} --out one.json")
+    run(f"verify {six} --out one.json --resume")
+    assert blocks == [None, load_certificate("one.json")]
+
+
+def test_verify_saves_now_and_then(run, six, monkeypatch):
+    saved = []
+    clock = iter(range(0, 1000, 11))  # a block every 11 s, a save when 20 have passed
+    monkeypatch.setattr(command_line, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(command_line, "save_certificate", lambda certificate, path: saved.append(certificate.inputs))
+    run(f"verify {six}")
+    assert saved == [n * 9**4 for n in (2, 4, 6, 6, 6)][: len(saved)]
+    assert len(saved) >= 4
+
+
+def test_verify_takes_the_length_the_checkpoint_was_trained_for_or_the_one_named(run, checkpoint, tmp_path):
+    run(f"train --recipe tiny --epochs 1 --out {tmp_path}")
+    assert json.loads(run(f"verify {tmp_path}/last.pt --json").out)["length"] == 4
+    assert json.loads(run(f"verify {tmp_path}/last.pt --length 4 --json").out)["length"] == 4
+    assert json.loads(run(f"verify {checkpoint} --length 5 --json").out)["length"] == 5
+    part = json.loads(run(f"verify {checkpoint} --shard 19683/19683 --json").out)
+    assert (part["length"], part["inputs"], part["errors_by_pair"]) == (10, 9**5, {"5 3": part["errors"]})
+
+
+def test_verify_under_torchrun_merges_what_its_processes_counted(run, six):
+    whole = json.loads(run(f"verify {six} --json").out)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+            *("-m", "course_utils", "verify", six, "--device", "cpu", "--out", "both.json", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert without_time(json.loads(line)) == without_time(whole)
+    assert load_certificate("both.json", six).complete
+    parts = [load_certificate(f"both-process{rank}.json", six) for rank in (0, 1)]
+    assert [part.inputs for part in parts] == [3 * 9**4, 3 * 9**4]
+
+
 # --- Bad input --------------------------------------------------------------------------------------------------------
 
 BAD_COMMANDS = {
@@ -246,6 +409,25 @@ BAD_COMMANDS = {
     "train --recipe tiny --out model.pt/below": "cannot be written to",
     "train --recipe tiny --out other --resume": "other/last.pt is a run with name tiny-original, not tiny",
     "train --recipe tiny --out truncated --resume": "cannot be read as a checkpoint",
+    "verify": "required",
+    "verify nothing.pt": "no checkpoint at nothing.pt",
+    "verify truncated/last.pt": "cannot be read as a checkpoint",
+    "verify model.pt --length 12": "from 4 to 11",
+    "verify model.pt --length ten": "invalid int value",
+    "verify other/last.pt --length 10": "other/last.pt was trained for length 4, not 10",
+    "verify model.pt --shard 1": "A shard is written i/n",
+    "verify model.pt --shard 1/": "A shard is written i/n",
+    "verify model.pt --shard=-1/4": "A shard is written i/n",
+    "verify model.pt --shard 5/4": "no shard 5/4",
+    "verify model.pt --shard 0/4": "no shard 0/4",
+    "verify model.pt --shard 1/19684": "at most 19,683 for length 10",
+    "verify model.pt --device tpu": "no device 'tpu'",
+    "verify model.pt --merge nothing.json": "no certificate to read at nothing.json",
+    "verify model.pt --merge letter.txt": "letter.txt is damaged, or no certificate",
+    "verify model.pt --merge other.json": "other.json is about other weights than those of model.pt",
+    "verify model.pt --length 4 --resume --out other.json": "other.json is about other weights",
+    "verify other/last.pt --merge other.json other.json": "counted twice",
+    "verify other/last.pt --out letter.txt/one.json": "The folder letter.txt cannot be written to",
     "evaluate": "required",
     "evaluate nothing.pt": "no checkpoint at nothing.pt",
     "evaluate truncated/last.pt": "cannot be read as a checkpoint",
@@ -278,6 +460,7 @@ def test_bad_input_gets_one_clear_line_and_status_2(command, run, checkpoint, mo
     Path("truncated/last.pt").write_bytes(checkpoint.read_bytes()[:5000])
     if "other" in command:
         run("train --recipe tiny-original --out other")
+        run("verify other/last.pt --out other.json")
     done = run(command)
     assert done.status == 2
     assert done.out == ""
@@ -286,8 +469,10 @@ def test_bad_input_gets_one_clear_line_and_status_2(command, run, checkpoint, mo
     assert BAD_COMMANDS[command] in line
 
 
-@pytest.mark.parametrize("command", ["train --recipe tiny", "evaluate model.pt", f"decode model.pt {SOURCE}"])
-def test_every_verb_works_on_the_device_asked_for(command, run, monkeypatch):
+@pytest.mark.parametrize(
+    "command", ["train --recipe tiny", "evaluate model.pt", f"decode model.pt {SOURCE}", "verify model.pt"]
+)
+def test_every_verb_works_on_the_device_asked_for(command, run, checkpoint, monkeypatch):
     def name_the_device(*arguments: object, **options: object) -> None:
         raise InputError(f"On {options.get('device', arguments[-1])}.")
 
@@ -296,12 +481,16 @@ def test_every_verb_works_on_the_device_asked_for(command, run, monkeypatch):
     monkeypatch.setattr(command_line, "load_model", name_the_device)
     assert run(f"{command} --device cuda").err == "course_utils: On cuda.\n"
     assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"
+    if command.startswith("verify"):
+        monkeypatch.setenv("LOCAL_RANK", "3")  # torchrun's fourth process on this machine
+        assert run(f"{command} --device cuda").err == "course_utils: On cuda:3.\n"
+        assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"
 
 
 def test_help_names_the_verbs(run):
     done = run("--help")
     assert done.status == 0
-    for verb in ("train", "evaluate", "decode"):
+    for verb in ("train", "evaluate", "decode", "verify"):
         assert f"  {verb}  " in done.out
 
 

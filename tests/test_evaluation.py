@@ -12,6 +12,7 @@ from course_utils import (
     before_end,
     evaluate,
     exact_match,
+    highest_rate,
     kind_of_mistake,
     mistakes,
     predict,
@@ -70,6 +71,35 @@ def test_scores_are_those_counted_by_hand(logits):
     assert scores.exact_match == pytest.approx(1 / 3)
     assert scores.accuracy_by_position == pytest.approx([1, 2 / 3, 2 / 3, 2 / 3])
     assert scores.exact_match_by_pair == {(0, 2): 1.0, (1, 3): 0.0}
+
+
+# --- A bound of a rate ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("examples", [1, 7, 100, 1_000_000])
+def test_without_an_error_the_bound_has_a_closed_form(examples):
+    assert highest_rate(0, examples) == pytest.approx(1 - 0.05 ** (1 / examples), rel=1e-9)
+
+
+def test_the_rule_of_three_is_its_approximation():
+    assert highest_rate(0, 10_000) == pytest.approx(3 / 10_000, rel=2e-3)
+
+
+@pytest.mark.parametrize(("errors", "examples"), [(1, 5), (3, 50), (49, 50), (127, 300)])
+def test_at_the_bound_so_few_errors_have_a_chance_of_one_in_twenty(errors, examples):
+    rate = highest_rate(errors, examples)
+    chance = sum(math.comb(examples, k) * rate**k * (1 - rate) ** (examples - k) for k in range(errors + 1))
+    assert chance == pytest.approx(0.05, rel=1e-9)
+
+
+def test_where_all_fail_any_rate_is_possible():
+    assert highest_rate(20, 20) == 1
+
+
+@pytest.mark.parametrize(("errors", "examples"), [(0, 0), (-1, 5), (6, 5)])
+def test_impossible_counts_are_refused(errors, examples, refused):
+    with refused("no more errors"):
+        highest_rate(errors, examples)
 
 
 def test_losses_are_summed_in_float64(logits):

@@ -56,6 +56,20 @@ def test_a_pair_grid_writes_every_value_in_its_cell():
     assert figure.axes[1].get_ylabel() == "share"
 
 
+@pytest.mark.parametrize(
+    ("limit", "scale", "inks"), [(None, (2, 4), ["white", "white", "black"]), (10, (0, 10), ["white"] * 3)]
+)
+def test_a_pair_grid_has_the_scale_that_it_is_given(limit, scale, inks):
+    axes = plots.pair_grid({(0, 2): 2, (0, 3): 3, (1, 2): 4}, "Title", "share", limit=limit).axes[0]
+    assert axes.images[0].get_clim() == scale
+    assert [text.get_color() for text in axes.texts] == inks
+
+
+def test_a_pair_grid_of_zeros_can_be_drawn():
+    axes = plots.pair_grid({(0, 2): 0, (0, 3): 0}, "Title", "share", decimals=0, limit=100).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0", "0"]
+
+
 @pytest.mark.parametrize(("limit", "scale"), [(None, (0, 1)), (2.0, (-2, 2))])
 def test_a_heat_map_has_a_fixed_scale(limit, scale):
     figure = plots.heat_map(np.array([[0.0, 1.0], [0.5, 0.2], [0.1, 0.3]]), "Title", "x", "y", limit=limit)

@@ -1,18 +1,31 @@
 """The README's numbers are the record's, and what it points to exists."""
 
+import dataclasses
 import json
 import re
 import statistics
 from pathlib import Path
 
+import counting
 import pytest
 from right_answers import RIGHT_ANSWERS
 
-from course_utils import SubstringTask, load_record
+from course_utils import (
+    EXACT,
+    EXACT_8,
+    SubstringTask,
+    build_model,
+    count_parameters,
+    load_certificate,
+    load_checkpoint,
+    load_record,
+    record_path,
+)
 from course_utils.teaching import EXERCISES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECORDS = (ROOT / "benchmarks" / "RECORDS.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("recipe", ["original", "tuned"])
@@ -63,3 +76,30 @@ def test_the_table_of_exercises_counts_what_is_there():
     text = " ".join(README.split())
     mistakes, right = sum(count[1] for count in counts), sum(count[2] for count in counts)
     assert f"{len(counts)} exercises tell {mistakes} mistakes apart, and accept {right} right answers" in text
+
+
+@pytest.mark.parametrize("name", ["exact-length8", "exact-length10"])
+def test_the_smallest_exact_networks_are_those_of_their_certificates(name):
+    found = load_certificate(record_path(f"{name}.json"), record_path(f"{name}.pt"))
+    counted = f"all {found.inputs:,}" if found.complete else f"{found.inputs:,} of {found.task.size:,}"
+    recipe = load_checkpoint(record_path(f"{name}.pt"))["recipe"]["name"]
+    row = [f"{found.length}", f"{found.parameters:,}", counted, f"{found.errors}", f"{found.worst_margin:.2f}"]
+    row += [f"`train --recipe {recipe}`", f"[{name}.json](../course_utils/records/{name}.json)"]
+    assert f"| {' | '.join(row)} |" in RECORDS
+
+
+def test_what_the_records_say_of_the_recipes_is_so():
+    assert (EXACT.emb_dim, EXACT.hidden_dim, EXACT.n_layers, EXACT.batch_size) == (16, 32, 1, 256)
+    assert (EXACT.learning_rate, EXACT.length_weight, EXACT.one_cycle) == (0.01, 1.0, True)
+    assert "one layer, embeddings of 16 and states of 32" in RECORDS
+    assert f"`exact` takes {EXACT.steps:,} batches of {EXACT.batch_size}" in " ".join(RECORDS.split())
+    assert f"`exact-8` takes {EXACT_8.steps:,}" in " ".join(RECORDS.split())
+
+
+@pytest.mark.parametrize(("hidden", "parameters"), [(32, 10_250), (48, 19_818)])
+def test_the_operations_an_input_costs_are_counted_right(hidden, parameters):
+    recipe = dataclasses.replace(EXACT, hidden_dim=hidden)
+    model = build_model(recipe)
+    operations = counting.operations_per_input(model, SubstringTask())
+    assert count_parameters(model) == parameters
+    assert f"| {parameters:,} parameters, length 10 | {operations:,.0f} |" in RECORDS

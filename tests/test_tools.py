@@ -1,5 +1,6 @@
 """The tools behind make: refusals in one sentence, the readers' and the students' copies, storing outputs."""
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -11,6 +12,9 @@ import nbformat
 import pytest
 import solutions
 import student
+
+from course_utils import SubstringTask, count_errors, fit, save_certificate, save_checkpoint, sha256_of
+from course_utils.training import SMALL
 
 ROOT = Path(__file__).parents[1]
 
@@ -253,3 +257,67 @@ def test_the_environments_agree():
     loose = {dependency.split(">=")[0] for dependency in project["dependencies"]}
     assert loose - named <= {"ipython"}  # JupyterLab brings it
     assert "--editable ." in pins.splitlines()
+
+
+# --- Verifying --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exact_four(tmp_path, monkeypatch):
+    """tools/verify.py, and a network for sources of four numbers without errors, with its certificate."""
+    tool = load("verify")
+    recipe = dataclasses.replace(SMALL, length=4, hidden_dim=24, epochs=1, steps_per_epoch=200, learning_rate=2e-2)
+    model = fit(recipe).model
+    save_checkpoint({"model": model.state_dict()}, tmp_path / "four.pt")
+    certificate = count_errors(model, SubstringTask(4), sha256=sha256_of(tmp_path / "four.pt"))
+    assert certificate.exact
+    monkeypatch.setattr(tool, "record_path", lambda name: tmp_path / name)
+    save_certificate(certificate, tmp_path / "four.json")
+    return tool, certificate, tmp_path / "four.json"
+
+
+def test_a_certificate_that_holds_agrees(exact_four, capsys):
+    tool, _, _ = exact_four
+    assert tool.holds("four", 1)
+    said = capsys.readouterr().out
+    assert "four: 0 errors among 81 inputs (number 0 on)" in said
+    assert "0 among 81 of 81" in said
+    assert "agrees" in said
+
+
+@pytest.mark.parametrize("off", [1e-3, -1e-3])
+def test_a_certificate_whose_margin_is_another_disagrees(off, exact_four, capsys):
+    tool, certificate, path = exact_four
+    save_certificate(dataclasses.replace(certificate, worst_margin=certificate.worst_margin + off), path)
+    assert not tool.holds("four", 1)
+    assert "DISAGREES" in capsys.readouterr().out
+
+
+def test_a_certificate_with_errors_disagrees(exact_four):
+    tool, certificate, path = exact_four
+    save_certificate(dataclasses.replace(certificate, errors_by_pair={(0, 2): 1}), path)
+    assert not tool.holds("four", 1)
+
+
+def test_a_network_with_errors_disagrees(exact_four, monkeypatch):
+    tool, certificate, _ = exact_four
+    found = dataclasses.replace(certificate, errors_by_pair={(0, 2): 1})
+    monkeypatch.setattr(tool, "count_errors", lambda *_, **__: found)
+    assert not tool.holds("four", 1)
+
+
+def test_an_interrupted_comparison_says_so(exact_four, monkeypatch):
+    tool, certificate, _ = exact_four
+    monkeypatch.setattr(tool, "count_errors", lambda *_, **__: dataclasses.replace(certificate, pieces=[]))
+    assert refusal(lambda: tool.holds("four", 1)) == "Interrupted: nothing was compared."
+
+
+@pytest.mark.parametrize(("held", "status"), [((True, True), 0), ((True, False), 1), ((False, True), 1)])
+def test_verify_fails_where_one_network_does(held, status, monkeypatch):
+    tool, asked = load("verify"), []
+    answers = iter(held)
+    monkeypatch.setattr(tool, "holds", lambda *arguments: asked.append(arguments) or next(answers))
+    with pytest.raises(SystemExit) as stopped:
+        tool.main()
+    assert int(stopped.value.code) == status
+    assert asked == [("exact-length8", 1), ("exact-length10", 243)]

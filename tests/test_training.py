@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import (
+    EXACT,
+    EXACT_8,
     FASTEST,
     ORIGINAL,
     RECIPES,
@@ -101,6 +103,7 @@ def test_the_original_recipe_is_the_original_experiment():
         "initial_range": 0.08,
         "warm_up": 0.3,  # of a one-cycle rate, which it has not
         "betas": (0.9, 0.999),
+        "weight_decay": 0.0,
         "length_weight": 0.0,
         "length": 10,
     }
@@ -120,13 +123,24 @@ def test_the_fastest_recipe_gets_there():
     assert summary(run)["exact_match"] > 0.985  # at least 99 % on average over seeds; here is one
 
 
+def test_weight_decay_shrinks_every_weight_at_every_step(recipe):
+    """AdamW takes this share of the rate from a weight, whatever its gradient, which moves it by about the rate."""
+    recipe = dataclasses.replace(recipe, learning_rate=1e-3, one_cycle=False, epochs=1, weight_decay=100.0)
+    start, end = build_model(recipe), fit(recipe).model
+    moved = 1e-3 * recipe.steps
+    for before, after in zip(start.parameters(), end.parameters(), strict=True):
+        torch.testing.assert_close(after, before * 0.9**recipe.steps, rtol=0, atol=moved)
+        assert (before - after).abs().max() > 2 * moved  # else this would hold without any decay
+
+
 def test_recipes_are_found_by_name():
-    recipes = [ORIGINAL, TUNED, FASTEST]
-    assert [find_recipe(name) for name in ("original", "tuned", "fastest")] == recipes == list(RECIPES.values())
+    recipes = [ORIGINAL, TUNED, FASTEST, EXACT, EXACT_8]
+    assert [find_recipe(name) for name in ("original", "tuned", "fastest", "exact", "exact-8")] == recipes
+    assert recipes == list(RECIPES.values())
 
 
 def test_an_unknown_recipe_is_refused(refused):
-    with refused("no recipe 'nonsense'; the recipes are original, tuned, fastest"):
+    with refused("no recipe 'nonsense'; the recipes are original, tuned, fastest, exact, exact-8"):
         find_recipe("nonsense")
 
 

@@ -1,9 +1,18 @@
-"""Results measured elsewhere and shown in the notebooks, as data: each file says how and on what it was made."""
+"""Results measured elsewhere and shown in the notebooks, as data: each file says how and on what it was made.
+
+`exact-length8.pt` and `exact-length10.pt` are trained networks; the JSON of the same name is the certificate.
+"""
 
 import json
 from importlib.resources import files
+from pathlib import Path
 
 
 def load_record(name: str) -> dict:
     """The record of that name, for example `load_record("recipes")`."""
-    return json.loads((files(__name__) / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(record_path(f"{name}.json").read_text(encoding="utf-8"))
+
+
+def record_path(name: str) -> Path:
+    """Where a file of the records lies, for example `load_model(record_path("exact-length8.pt"))`."""
+    return Path(str(files(__name__) / name))

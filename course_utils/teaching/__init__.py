@@ -14,6 +14,7 @@ from . import (
     exercises_02,
     exercises_03,
     exercises_04,
+    exercises_05,
     exercises_06,
 )  # each registers its exercises with the engine
 from .claims import claim, explain_missing_names
@@ -33,6 +34,7 @@ __all__ = [
     "exercises_02",
     "exercises_03",
     "exercises_04",
+    "exercises_05",
     "exercises_06",
     "explain_missing_names",
     "patient",

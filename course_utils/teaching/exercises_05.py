@@ -1,0 +1,671 @@
+"""Exercises of notebook 05: numbering, a bound, counting without decoding, a rate's measure, the loop, the margin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..evaluation import highest_rate as canonical_highest_rate
+from ..model import Seq2Seq
+from ..task import N_DIGIT_VALUES, SubstringTask
+from .engine import Exercise, Mistake, register
+from .probes import VOCABULARY, left_as_found, random_model
+from .trials import WrongAnswer
+
+# 5.1: the last number is so large that nobody lists the inputs up to it.
+
+
+def input_at(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
+    return [*pairs[pair], *_digits(rest, n_digits)]
+
+
+def _digits(rest: int, n_digits: int, base: int = N_DIGIT_VALUES, smallest: int = 1) -> list[int]:
+    return [rest // base**place % base + smallest for place in reversed(range(n_digits))]
+
+
+def _numbers() -> list[tuple[int, list[tuple[int, int]], int]]:
+    numbers = ((4, 4), (5, 831), (6, 7), (6, 30_001), (10, 1_000_000_000))
+    return [(number, SubstringTask(length).pairs, length - 2) for length, number in numbers]
+
+
+def _base_ten(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
+    return [*pairs[pair], *_digits(rest, n_digits, base=10, smallest=0)]
+
+
+def _pair_turns_fastest(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    rest, pair = divmod(number, len(pairs))
+    return [*pairs[pair], *_digits(rest, n_digits)]
+
+
+def _input_as(change: Callable) -> Callable:
+    """A wrong input: `change` gets the right pair and digits."""
+
+    def answer(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+        start, length, *digits = input_at(number, pairs, n_digits)
+        return change([start, length], digits)
+
+    return answer
+
+
+register(
+    Exercise(
+        id="5.1",
+        title="The input with a given number",
+        minutes=10,
+        difficulty=1,
+        hints=(
+            "Every pair comes with as many digit strings. How often do they fit into the number, and what is left over?",
+            "`divmod(number, 9**n_digits)` gives both. What is left is a number in base 9: `rest // 9**place % 9` is its "
+            "digit at a place, counted from the right.",
+        ),
+        reference=input_at,
+        probes=_numbers,
+        mistakes=(
+            Mistake(
+                "digits-from-zero",
+                _input_as(lambda pair, digits: [*pair, *(digit - 1 for digit in digits)]),
+                "Your digits go from 0 to 8. In a source they go from 1 to 9.",
+            ),
+            Mistake(
+                "first-digit-turns-fastest",
+                _input_as(lambda pair, digits: [*pair, *reversed(digits)]),
+                "From one number to the next, your first digit changes. As in any number, the last one should.",
+            ),
+            Mistake(
+                "base-ten",
+                _base_ten,
+                "You read the number's own decimal digits. A digit has 9 values here, so count in base 9.",
+            ),
+            Mistake(
+                "pair-turns-fastest",
+                _pair_turns_fastest,
+                "From one number to the next, your pair changes. All digit strings of a pair come before the next pair.",
+            ),
+            Mistake(
+                "numbered-from-one",
+                lambda number, pairs, n_digits: input_at(number - 1, pairs, n_digits),
+                "This is the input before it: the first one has the number 0.",
+            ),
+            Mistake(
+                "only-the-digits",
+                _input_as(lambda pair, digits: digits),
+                "The digits are right. A source begins with its start and its length.",
+            ),
+            Mistake(
+                "pair-not-taken-apart",
+                _input_as(lambda pair, digits: [tuple(pair), *digits]),
+                "The pair stands in your list as one thing. A source is a plain list of numbers.",
+            ),
+        ),
+    )
+)
+
+
+# 5.2
+
+
+def highest_rate(errors: int, n: int) -> float:
+    return canonical_highest_rate(errors, n)
+
+
+def _chance(errors: int, n: int, rate: float) -> float:
+    """The chance of exactly so many errors among n."""
+    return math.comb(n, errors) * rate**errors * (1 - rate) ** (n - errors)
+
+
+def _rate_where(chance: Callable[[int, int, float], float], doubt: float = 0.05) -> Callable:
+    """A bound found by halving: the rate at which `chance`, which falls from 1 to 0, meets `doubt`."""
+
+    def answer(errors: int, n: int) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if chance(errors, n, middle) > doubt else (low, middle)
+        return low
+
+    return answer
+
+
+def _at_most(errors: int, n: int, rate: float) -> float:
+    return sum(_chance(k, n, rate) for k in range(errors + 1))
+
+
+def _exactly(errors: int, n: int, rate: float) -> float:
+    return _chance(errors, n, rate) if rate > errors / n else 1.0
+
+
+def _normal_approximation(errors: int, n: int) -> float:
+    rate = errors / n
+    return rate + 1.645 * math.sqrt(rate * (1 - rate) / n)
+
+
+register(
+    Exercise(
+        id="5.2",
+        title="How high can the rate be?",
+        minutes=20,
+        difficulty=3,
+        hints=(
+            "With k errors at certain places the chance is `rate**k * (1 - rate) ** (n - k)`, and there are "
+            "`math.comb(n, k)` ways to choose the places. Add up what counts as so few errors.",
+            "The higher the rate, the smaller that chance. Halve the interval from 0 to 1 some 50 times: where the chance "
+            "in the middle is still above 5 %, the rate you look for is higher.",
+        ),
+        reference=highest_rate,
+        probes=lambda: [(0, 100), (3, 50), (0, 7), (1, 20), (9, 400), (20, 20)],
+        mistakes=(
+            Mistake(
+                "rate-seen",
+                lambda errors, n: errors / n,
+                "This is the rate you saw. The true one may be higher: how much, before what you saw becomes unlikely?",
+            ),
+            Mistake(
+                "rule-of-three",
+                lambda errors, n: min(1, (errors + 3) / n),
+                "Three over n is a rule of thumb for no error at all. The exact value is wanted, for any number.",
+            ),
+            Mistake(
+                "exactly-so-many",
+                _rate_where(_exactly),
+                "You take the chance of exactly so many errors. Fewer would have been even better news: they count, too.",
+            ),
+            Mistake(
+                "fewer-only",
+                _rate_where(lambda errors, n, rate: _at_most(errors - 1, n, rate)),
+                "The number of errors that was seen is left out of your sum: `range` ends before its last number.",
+            ),
+            Mistake(
+                "two-sided",
+                _rate_where(_at_most, 0.025),
+                "This leaves 2.5 % above. Only the upper side is asked for here, and all 5 % belong to it.",
+            ),
+            Mistake(
+                "confidence-for-doubt",
+                _rate_where(_at_most, 0.95),
+                "At this rate so few errors are what you would expect 95 times in 100. They should be unlikely: 5 %.",
+            ),
+            Mistake(
+                "roles-swapped",
+                _rate_where(lambda errors, n, rate: _at_most(errors, n, 1 - rate)),
+                "Errors and right answers have changed places in your chance: which of the two comes with `rate`?",
+            ),
+            Mistake(
+                "lower-side",
+                _rate_where(lambda errors, n, rate: _at_most(errors - 1, n, rate), 0.95),
+                "This is how low the rate can be. How high, before so few errors become unlikely?",
+            ),
+            Mistake(
+                "normal-approximation",
+                _normal_approximation,
+                "That is the bell curve's approximation. Without an error it says that the rate is 0, which nobody knows.",
+            ),
+            Mistake(
+                "percent",
+                lambda errors, n: 100 * highest_rate(errors, n),
+                "This is in per cent. The rate is a share, between 0 and 1.",
+            ),
+        ),
+    )
+)
+
+
+# 5.3: some targets are the model's own outputs, some are changed. The last model is of two minds: 2 and 5 tie for ever,
+# and the decoder, like argmax, takes the lower.
+
+TIED = (2, 5)
+
+
+def failing(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
+    return (model(source, target, 1.0).argmax(-1) != target).any(dim=1)
+
+
+def _outputs_some_changed() -> list[tuple[Seq2Seq, Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    probes = []
+    for seed, n, n_tokens in ((1, 4, 3), (2, 12, 5), (3, 30, 4), (4, 60, 2)):
+        model = random_model(seed).eval()
+        source = torch.randint(0, VOCABULARY, (n, 4), generator=generator)
+        target = model.generate(source, n_tokens)
+        target[1::3, 0] = 0  # a zero that is wrong, or right, counts like any token
+        changed = torch.rand(target.shape, generator=generator) < 0.12
+        shift = torch.randint(1, VOCABULARY, target.shape, generator=generator)
+        probes.append((model, source, torch.where(changed, (target + shift) % VOCABULARY, target)))
+    tied = random_model(5).eval()
+    with torch.no_grad():
+        tied.decoder.fc_out.weight[list(TIED)] = 0
+        tied.decoder.fc_out.bias[list(TIED)] = 50
+    lower, higher = TIED
+    target = torch.tensor([[lower] * 3, [lower, higher, lower], [higher] * 3])
+    return [*probes, (tied, torch.randint(0, VOCABULARY, (3, 4), generator=generator), target)]
+
+
+def _one_call(answer: Callable, arguments: tuple) -> object:
+    model, _, target = arguments
+
+    def count(_: object, inputs: tuple[Tensor, Tensor]) -> None:
+        if inputs[0].shape[1] < target.shape[1]:
+            raise WrongAnswer("The decoder is called for single tokens, one after another.")
+
+    model.decoder.register_forward_pre_hook(count)
+    with left_as_found(model):
+        return answer(*arguments)
+
+
+def _failing_as(change: Callable) -> Callable:
+    """A wrong count: `change` gets the guesses and the target, both (B, T)."""
+    return lambda model, source, target: change(model(source, target, 1.0).argmax(-1), target)
+
+
+def _ties_fail(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
+    logits = model(source, target, 1.0)
+    return (logits.topk(2).values[..., 1] == logits.gather(-1, target[..., None])[..., 0]).any(1) | failing(
+        model, source, target
+    )
+
+
+def _ties_pass(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
+    logits = model(source, target, 1.0)
+    return (logits.amax(-1) > logits.gather(-1, target[..., None])[..., 0]).any(dim=1)
+
+
+register(
+    Exercise(
+        id="5.3",
+        title="Which inputs fail, without decoding",
+        minutes=10,
+        difficulty=2,
+        hints=(
+            "`model(source, target, teacher_forcing_ratio)` gives logits (B, T, V). At which ratio does the decoder never "
+            "read a guess?",
+            "An input fails where any of its guesses is wrong. `.argmax(-1)` guesses as the decoder does, `.any(dim=1)` "
+            "looks along a row.",
+        ),
+        reference=failing,
+        probes=_outputs_some_changed,
+        run=_one_call,
+        mistakes=(
+            Mistake(
+                "token-by-token",
+                lambda model, source, target: (model.generate(source, target.shape[1]) != target).any(dim=1),
+                "That is what a loop does: yours, `generate`, or `model(source, target)` with its coins. "
+                "The target is known, so one call on the whole row will do.",
+            ),
+            Mistake(
+                "right-ones",
+                _failing_as(lambda guess, target: (guess == target).all(dim=1)),
+                "These are the inputs that are right. The failing ones are asked for.",
+            ),
+            Mistake(
+                "all-tokens-wrong",
+                _failing_as(lambda guess, target: (guess != target).all(dim=1)),
+                "You count an input only if all of its tokens are wrong. One wrong token is enough.",
+            ),
+            Mistake(
+                "not-shifted",
+                lambda model, source, target: (
+                    model.decoder(target, model.encoder(source))[0].argmax(-1) != target
+                ).any(dim=1),
+                "Your decoder reads the very token that it should write. Its inputs are the target moved one place to "
+                "the right, with the start token in front.",
+            ),
+            Mistake(
+                "zeros-left-out",
+                _failing_as(lambda guess, target: ((guess != target) & (target != 0)).any(dim=1)),
+                "You skip the places where the target is 0. A network that goes on writing there fails.",
+            ),
+            Mistake(
+                "last-token-only",
+                _failing_as(lambda guess, target: guess[:, -1] != target[:, -1]),
+                "You look at the last token only. Forced, an error further left does not reach it.",
+            ),
+            Mistake(
+                "a-row-of-tokens",
+                _failing_as(lambda guess, target: guess != target),
+                "This says which tokens are wrong. One verdict for each input is asked for.",
+            ),
+            Mistake(
+                "how-many",
+                lambda model, source, target: failing(model, source, target).sum(),
+                "This is how many fail. Which ones? One verdict for each input.",
+            ),
+            Mistake(
+                "ties-fail",
+                _ties_fail,
+                "You fail inputs whose right token only ties with another. The decoder takes the token with the lower "
+                "number: where that is the right one, it is right.",
+            ),
+            Mistake(
+                "ties-pass",
+                _ties_pass,
+                "You pass inputs whose right token ties with another. The decoder takes the token with the lower number, "
+                "and that is not always the right one.",
+            ),
+        ),
+    )
+)
+
+
+# 5.4
+
+
+def rate_under_sampler(task: SubstringTask, errors: dict[tuple[int, int], int]) -> float:
+    return sum(task.pair_probability(*pair) * n for pair, n in errors.items()) / task.digit_strings
+
+
+def _divided_by_all(task, errors):
+    rate = 0
+    for pair, n in errors.items():
+        rate += task.pair_probability(*pair) * n / task.size
+    return rate
+
+
+def _counts() -> list[tuple[SubstringTask, dict[tuple[int, int], int]]]:
+    return [
+        (SubstringTask(5), {(0, 2): 9, (0, 3): 81, (1, 2): 0}),
+        (SubstringTask(6), {(0, 2): 0, (0, 3): 50, (0, 4): 700, (1, 2): 3, (1, 3): 40, (2, 2): 0}),
+        (SubstringTask(10), {(0, 8): 9**8}),
+        (SubstringTask(8), {(0, 6): 1, (4, 2): 2}),
+    ]
+
+
+register(
+    Exercise(
+        id="5.4",
+        title="Find the bug: a rate and its measure",
+        minutes=10,
+        difficulty=2,
+        hints=(
+            "Try a network that always fails. Which rate should come out, and which does?",
+            "Once its pair is drawn, an example is any of that pair's digit strings. How many are these?",
+        ),
+        reference=rate_under_sampler,
+        probes=_counts,
+        given=_divided_by_all,
+        mistakes=(
+            Mistake(
+                "divided-by-all",
+                _divided_by_all,
+                "The bug is still there: the pair's chance is in your sum already, and then you divide by all pairs again.",
+            ),
+            Mistake(
+                "every-input-alike",
+                lambda task, errors: sum(errors.values()) / task.size,
+                "In this rate every input counts alike. The sampler draws some pairs more often than others.",
+            ),
+            Mistake(
+                "pairs-that-fail",
+                lambda task, errors: sum(task.pair_probability(*pair) for pair, n in errors.items() if n),
+                "You count a pair as failing altogether if any of its inputs fails.",
+            ),
+            Mistake(
+                "among-the-failing",
+                lambda task, errors: (
+                    sum(task.pair_probability(*pair) * n for pair, n in errors.items()) / sum(errors.values())
+                ),
+                "You divide by the number of failing inputs. That is the mean chance of their pairs.",
+            ),
+            Mistake(
+                "never-divided",
+                lambda task, errors: rate_under_sampler(task, errors) * task.digit_strings,
+                "You multiply a pair's chance by a number of inputs, and a chance comes out above 1. What share of the "
+                "pair's inputs fails?",
+            ),
+            Mistake(
+                "percent",
+                lambda task, errors: 100 * rate_under_sampler(task, errors),
+                "This is in per cent. The rate is a chance, between 0 and 1.",
+            ),
+        ),
+    )
+)
+
+
+# 5.5: the network is played by a list of what it fails on. Whatever it is no longer trained on it forgets, and at each
+# training it breaks what the script says.
+
+
+MOST_TRAININGS = 40  # a loop that is not ended by its rounds is ended here
+
+
+def until_none_fails(count: Callable, train: Callable, rounds: int) -> list[int]:
+    failures, found = count(), []
+    history = [len(failures)]
+    while failures and len(history) <= rounds:
+        found += failures
+        train(found)
+        failures = count()
+        history.append(len(failures))
+    return history
+
+
+def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
+    (first, script), rounds = arguments
+    task = SubstringTask(6)
+    failing, fixed, trainings = set(first), set(), []
+
+    def count() -> list[list[int]]:
+        return [task.inputs(number, number + 1)[0].tolist() for number in sorted(failing)]
+
+    def train(failures: list[list[int]]) -> None:
+        if len(failures) == 0:
+            raise WrongAnswer("The network is trained on no failures at all.")
+        numbers = set(task.index([list(map(int, failure)) for failure in failures]).tolist())
+        if len(trainings) == MOST_TRAININGS:
+            raise WrongAnswer("The network is trained again and again, far beyond the number of rounds.")
+        broken = set(script[len(trainings)]) if len(trainings) < len(script) else set()
+        failing.update((fixed | broken) - numbers)
+        failing.difference_update(numbers)
+        fixed.update(numbers)
+        trainings.append(sorted(numbers))
+
+    history = answer(count, train, rounds)
+    if history is None:
+        return None
+    return {"the numbers of failures": history, "what it was trained on, round by round": trainings}
+
+
+def _loop_as(
+    fed: Callable = lambda first, found, latest: found,
+    seen: Callable = lambda first, failures: failures,
+    goes_on: Callable = lambda history, rounds: history[-1] and len(history) <= rounds,
+    told: Callable = lambda history, found: history,
+) -> Callable:
+    """A wrong loop: it feeds back, recounts, ends or tells something else."""
+
+    def answer(count: Callable, train: Callable, rounds: int) -> list[int]:
+        first = failures = count()
+        found, history = [], [len(failures)]
+        while goes_on(history, rounds):
+            found = found + failures
+            train(fed(first, found, failures))
+            failures = seen(first, count())
+            history.append(len(failures))
+        return told(history, found)
+
+    return answer
+
+
+register(
+    Exercise(
+        id="5.5",
+        title="Feed the failures back",
+        minutes=15,
+        difficulty=2,
+        hints=(
+            "Two lists: the failures of the last count, which decide whether to go on, and all that were ever found, "
+            "which are trained on.",
+            "Count once before the loop. In it: add the failures to those found, train, count again, write the number "
+            "down. `while failures and len(history) <= rounds` ends it.",
+        ),
+        reference=until_none_fails,
+        probes=lambda: [
+            (([7, 300, 9_000], [[11, 12, 13, 14], [300, 15], []]), 9),  # it gets worse before it gets better
+            (([], []), 4),
+            (([1, 2, 3], [[4, 5], [6, 7], [8, 9], [10, 11], [12, 13]]), 3),  # more rounds than are allowed
+            (([20_000], [[], [5]]), 2),
+        ],
+        run=_loop,
+        mistakes=(
+            Mistake(
+                "only-the-latest",
+                _loop_as(fed=lambda first, found, latest: latest),
+                "You train on the latest failures only. Those of earlier rounds are then forgotten again: keep them.",
+            ),
+            Mistake(
+                "only-the-first",
+                _loop_as(fed=lambda first, found, latest: first),
+                "You train on the failures of the first count for ever. What breaks later is never fed back.",
+            ),
+            Mistake(
+                "known-failures-only",
+                _loop_as(seen=lambda first, failures: [failure for failure in failures if failure in first]),
+                "You stop when the inputs that failed at first are right. Others may have broken meanwhile: all that the "
+                "count finds must be gone.",
+            ),
+            Mistake(
+                "stops-when-it-gets-worse",
+                _loop_as(goes_on=lambda h, rounds: h[-1] and len(h) <= rounds and (len(h) < 2 or h[-1] < h[-2])),
+                "You stop as soon as the number rises. It may fall again: only zero and the rounds end the loop.",
+            ),
+            Mistake(
+                "one-round-too-few",
+                _loop_as(goes_on=lambda history, rounds: history[-1] and len(history) < rounds),
+                "You train one time less than `rounds` allows: the first number in your list comes before any training.",
+            ),
+            Mistake(
+                "one-round-too-many",
+                _loop_as(goes_on=lambda history, rounds: history[-1] and len(history) <= rounds + 1),
+                "You train one time more than `rounds` allows: the first number in your list comes before any training.",
+            ),
+            Mistake(
+                "never-stops-at-zero",
+                _loop_as(goes_on=lambda history, rounds: len(history) <= rounds),
+                "You go on when nothing fails any more. Zero is what we were waiting for.",
+            ),
+            Mistake(
+                "last-count-not-told",
+                _loop_as(told=lambda history, found: history[:-1]),
+                "The last count is missing in your list, and it is the one that says whether the network is right now.",
+            ),
+            Mistake(
+                "first-count-not-told",
+                _loop_as(told=lambda history, found: history[1:]),
+                "The count before any training is missing in your list.",
+            ),
+            Mistake(
+                "only-the-last-number",
+                _loop_as(told=lambda history, found: history[-1]),
+                "The last number alone comes back. A list is asked for, with the number of each count.",
+            ),
+        ),
+    )
+)
+
+
+# 5.6
+
+
+def margin(logits: Tensor, target: Tensor) -> Tensor:
+    right = target[..., None]
+    best_other = logits.scatter(-1, right, -math.inf).amax(-1)
+    return (logits.gather(-1, right)[..., 0] - best_other).amin(dim=1)
+
+
+def _leads(logits: Tensor, target: Tensor) -> Tensor:
+    """By how much the right token leads the best other one, (B, T)."""
+    right = target[..., None]
+    return logits.gather(-1, right)[..., 0] - logits.scatter(-1, right, -math.inf).amax(-1)
+
+
+def _logits() -> list[tuple[Tensor, Tensor]]:
+    """Targets that mostly win, so that margins of both signs come."""
+    generator = torch.Generator().manual_seed(0)
+    probes = []
+    for n, n_tokens in ((3, 2), (6, 4), (40, 5), (1, 3)):
+        logits = 2 * torch.randn(n, n_tokens, VOCABULARY, generator=generator) - 4
+        target = torch.randint(0, VOCABULARY, (n, n_tokens), generator=generator)
+        lead = 4 + 2 * torch.rand(n, n_tokens, 1, generator=generator)
+        probes.append((logits.scatter_add(-1, target[..., None], lead), target))
+    return probes
+
+
+def _mean_of_others(logits: Tensor, target: Tensor) -> Tensor:
+    right = logits.gather(-1, target[..., None])[..., 0]
+    return (right - (logits.sum(-1) - right) / (logits.shape[-1] - 1)).amin(dim=1)
+
+
+register(
+    Exercise(
+        id="5.6",
+        title="The margin of an input",
+        minutes=15,
+        difficulty=3,
+        hints=(
+            "At each place, two logits matter: that of the right token, and the largest of all the others. Which place "
+            "decides about the whole input?",
+            "`gather` picks the right token's logit. Put minus infinity in its place with `scatter`, and the largest that "
+            "is left is the best other one.",
+        ),
+        reference=margin,
+        probes=_logits,
+        mistakes=(
+            Mistake(
+                "best-of-all",
+                lambda logits, target: (logits.gather(-1, target[..., None])[..., 0] - logits.amax(-1)).amin(dim=1),
+                "Yours is never above 0: the largest logit that you subtract may be the right token's own.",
+            ),
+            Mistake(
+                "whoever-wins",
+                lambda logits, target: (logits.topk(2).values @ logits.new_tensor([1.0, -1.0])).amin(dim=1),
+                "You measure by how much the winner leads, whoever it is. Where a wrong token wins, the margin is negative.",
+            ),
+            Mistake(
+                "best-place",
+                lambda logits, target: _leads(logits, target).amax(dim=1),
+                "You take the place where the right token leads most. One place where it loses spoils the whole output.",
+            ),
+            Mistake(
+                "mean-over-places",
+                lambda logits, target: _leads(logits, target).mean(dim=1),
+                "You average over the places. One place where the right token loses spoils the output, however well the "
+                "others stand.",
+            ),
+            Mistake(
+                "first-place",
+                lambda logits, target: _leads(logits, target)[:, 0],
+                "You look at the first place only.",
+            ),
+            Mistake(
+                "mean-of-the-others",
+                _mean_of_others,
+                "You compare with the mean of the other logits. The decoder takes the largest, so the best other one counts.",
+            ),
+            Mistake(
+                "probabilities",
+                lambda logits, target: margin(logits.softmax(-1), target),
+                "These are differences of probabilities. Logits are asked for: near certainty, probabilities no longer "
+                "tell a small lead from a large one.",
+            ),
+            Mistake(
+                "sign-turned",
+                lambda logits, target: -margin(logits, target),
+                "The sign is the wrong way round: positive should mean that the right token wins everywhere.",
+            ),
+            Mistake(
+                "every-place",
+                _leads,
+                "This is the lead at each place. An input has one margin, that of its weakest place.",
+            ),
+            Mistake(
+                "whole-batch",
+                lambda logits, target: _leads(logits, target).min(),
+                "This is one number for the whole batch. Each input has a margin of its own.",
+            ),
+        ),
+    )
+)
