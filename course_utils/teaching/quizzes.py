@@ -49,7 +49,8 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             (
                 Option(
                     "They are equally good",
-                    "That would follow if each failed equally often on every pair. Else the two rates weigh its errors unlike.",
+                    "That would follow if each failed equally often on every pair. Else the rates weigh its errors "
+                    "unlike.",
                 ),
                 Option(
                     "A, since it was tested on all inputs",
