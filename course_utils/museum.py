@@ -852,7 +852,7 @@ def read(exhibit: Exhibit | None, run: Run) -> Readings:
 def decode_in_use(model: Seq2Seq, source: Tensor) -> Tensor:
     """What `generate` writes for source (B, S) in a batch with a longer source, to which all are padded: (B, S - 2)."""
     n_rows, width = source.shape
-    longer, _ = held_out(SubstringTask(width + LONGER), 1)
+    longer, _ = held_out(SubstringTask(width + LONGER), 1, source.device)
     padded = torch.cat([F.pad(source, (0, LONGER)), longer])
     lengths = torch.tensor([width] * n_rows + [width + LONGER])
     # `generate` takes no lengths: they are laid on the encoder.
