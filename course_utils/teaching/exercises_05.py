@@ -59,8 +59,10 @@ register(
         minutes=10,
         difficulty=1,
         hints=(
-            "Every pair comes with as many digit strings. How often do they fit into the number, and what is left over?",
-            "`divmod(number, 9**n_digits)` gives both. What is left is a number in base 9: `rest // 9**place % 9` is its "
+            "Every pair comes with as many digit strings. How often do they fit into the number, and what is left "
+            "over?",
+            "`divmod(number, 9**n_digits)` gives both. What is left is a number in base 9: `rest // 9**place % 9` is "
+            "its "
             "digit at a place, counted from the right.",
         ),
         reference=input_at,
@@ -84,7 +86,8 @@ register(
             Mistake(
                 "pair-turns-fastest",
                 _pair_turns_fastest,
-                "From one number to the next, your pair changes. All digit strings of a pair come before the next pair.",
+                "From one number to the next, your pair changes. All digit strings of a pair come before the next "
+                "pair.",
             ),
             Mistake(
                 "numbered-from-one",
@@ -153,7 +156,8 @@ register(
         hints=(
             "With k errors at certain places the chance is `rate**k * (1 - rate) ** (n - k)`, and there are "
             "`math.comb(n, k)` ways to choose the places. Add up what counts as so few errors.",
-            "The higher the rate, the smaller that chance. Halve the interval from 0 to 1 some 50 times: where the chance "
+            "The higher the rate, the smaller that chance. Halve the interval from 0 to 1 some 50 times: where the "
+            "chance "
             "in the middle is still above 5 %, the rate you look for is higher.",
         ),
         reference=highest_rate,
@@ -172,7 +176,8 @@ register(
             Mistake(
                 "exactly-so-many",
                 _rate_where(_exactly),
-                "You take the chance of exactly so many errors. Fewer would have been even better news: they count, too.",
+                "You take the chance of exactly so many errors. Fewer would have been even better news: they count, "
+                "too.",
             ),
             Mistake(
                 "fewer-only",
@@ -202,7 +207,8 @@ register(
             Mistake(
                 "normal-approximation",
                 _normal_approximation,
-                "That is the bell curve's approximation. Without an error it says that the rate is 0, which nobody knows.",
+                "That is the bell curve's approximation. Without an error it says that the rate is 0, which nobody "
+                "knows.",
             ),
             Mistake(
                 "percent",
@@ -280,9 +286,11 @@ register(
         minutes=10,
         difficulty=2,
         hints=(
-            "`model(source, target, teacher_forcing_ratio)` gives logits (B, T, V). At which ratio does the decoder never "
+            "`model(source, target, teacher_forcing_ratio)` gives logits (B, T, V). At which ratio does the decoder "
+            "never "
             "read a guess?",
-            "An input fails where any of its guesses is wrong. `.argmax(-1)` guesses as the decoder does, `.any(dim=1)` "
+            "An input fails where any of its guesses is wrong. `.argmax(-1)` guesses as the decoder does, "
+            "`.any(dim=1)` "
             "looks along a row.",
         ),
         reference=failing,
@@ -342,7 +350,8 @@ register(
             Mistake(
                 "ties-pass",
                 _ties_pass,
-                "You pass inputs whose right token ties with another. The decoder takes the token with the lower number, "
+                "You pass inputs whose right token ties with another. The decoder takes the token with the lower "
+                "number, "
                 "and that is not always the right one.",
             ),
         ),
@@ -390,7 +399,8 @@ register(
             Mistake(
                 "divided-by-all",
                 _divided_by_all,
-                "The bug is still there: the pair's chance is in your sum already, and then you divide by all pairs again.",
+                "The bug is still there: the pair's chance is in your sum already, and then you divide by all pairs "
+                "again.",
             ),
             Mistake(
                 "every-input-alike",
@@ -524,7 +534,8 @@ register(
             Mistake(
                 "known-failures-only",
                 _loop_as(seen=lambda first, failures: [failure for failure in failures if failure in first]),
-                "You stop when the inputs that failed at first are right. Others may have broken meanwhile: all that the "
+                "You stop when the inputs that failed at first are right. Others may have broken meanwhile: all that "
+                "the "
                 "count finds must be gone.",
             ),
             Mistake(
@@ -535,12 +546,14 @@ register(
             Mistake(
                 "one-round-too-few",
                 _loop_as(goes_on=lambda history, rounds: history[-1] and len(history) < rounds),
-                "You train one time less than `rounds` allows: the first number in your list comes before any training.",
+                "You train one time less than `rounds` allows: the first number in your list comes before any "
+                "training.",
             ),
             Mistake(
                 "one-round-too-many",
                 _loop_as(goes_on=lambda history, rounds: history[-1] and len(history) <= rounds + 1),
-                "You train one time more than `rounds` allows: the first number in your list comes before any training.",
+                "You train one time more than `rounds` allows: the first number in your list comes before any "
+                "training.",
             ),
             Mistake(
                 "never-stops-at-zero",
@@ -608,7 +621,8 @@ register(
         hints=(
             "At each place, two logits matter: that of the right token, and the largest of all the others. Which place "
             "decides about the whole input?",
-            "`gather` picks the right token's logit. Put minus infinity in its place with `scatter`, and the largest that "
+            "`gather` picks the right token's logit. Put minus infinity in its place with `scatter`, and the largest "
+            "that "
             "is left is the best other one.",
         ),
         reference=margin,
@@ -622,17 +636,20 @@ register(
             Mistake(
                 "whoever-wins",
                 lambda logits, target: (logits.topk(2).values @ logits.new_tensor([1.0, -1.0])).amin(dim=1),
-                "You measure by how much the winner leads, whoever it is. Where a wrong token wins, the margin is negative.",
+                "You measure by how much the winner leads, whoever it is. Where a wrong token wins, the margin is "
+                "negative.",
             ),
             Mistake(
                 "best-place",
                 lambda logits, target: _leads(logits, target).amax(dim=1),
-                "You take the place where the right token leads most. One place where it loses spoils the whole output.",
+                "You take the place where the right token leads most. One place where it loses spoils the whole "
+                "output.",
             ),
             Mistake(
                 "mean-over-places",
                 lambda logits, target: _leads(logits, target).mean(dim=1),
-                "You average over the places. One place where the right token loses spoils the output, however well the "
+                "You average over the places. One place where the right token loses spoils the output, however well "
+                "the "
                 "others stand.",
             ),
             Mistake(
@@ -643,7 +660,8 @@ register(
             Mistake(
                 "mean-of-the-others",
                 _mean_of_others,
-                "You compare with the mean of the other logits. The decoder takes the largest, so the best other one counts.",
+                "You compare with the mean of the other logits. The decoder takes the largest, so the best other one "
+                "counts.",
             ),
             Mistake(
                 "probabilities",

@@ -344,7 +344,9 @@ def margin_of_log_probabilities(logits, target):
 def margin_of_every_wrong_token(logits, target):
     """The least of right minus wrong over all wrong tokens and places: no maximum at all."""
     leads = logits.gather(-1, target[..., None]) - logits
-    return torch.stack([row[F.one_hot(tokens, row.shape[-1]) == 0].min() for row, tokens in zip(leads, target)])
+    return torch.stack(
+        [row[F.one_hot(tokens, row.shape[-1]) == 0].min() for row, tokens in zip(leads, target, strict=True)]
+    )
 
 
 ANSWERS = {
