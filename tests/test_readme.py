@@ -56,6 +56,17 @@ def test_the_times_are_those_of_the_record():
     assert f"{faster:.0f} times as fast as one at a time" in text
 
 
+def test_what_was_counted_is_what_the_certificate_says():
+    certificate = load_certificate(record_path("exact-length10.json"), record_path("exact-length10.pt"))
+    assert (certificate.complete, certificate.errors, certificate.exact) == (True, 0, True)
+    text = " ".join(README.split())
+    assert f"A network of {certificate.parameters:,} parameters writes the right output for every one" in text
+    assert f"of the task's {certificate.inputs:,} inputs" in text
+    assert f"leads by at least {certificate.worst_margin:.2f} everywhere" in text
+    times = certificate.worst_margin / certificate.arithmetic_difference
+    assert f"{round(times, -4):,.0f} times what other orders of the same sums change" in text
+
+
 def test_the_pictures_description_tells_what_a_perfect_network_writes():
     written, source = re.search(r"writes ([\d ]+) for the source ([\d ]+),", README).groups()
     assert SubstringTask().solve([int(token) for token in source.split()]).tolist() == list(map(int, written.split()))
