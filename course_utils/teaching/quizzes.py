@@ -310,6 +310,100 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             ),
         ),
     ),
+    5: (
+        Question(
+            "A network is right on all 10,000 inputs of a random test. What follows?",
+            (
+                Option(
+                    "Its error rate is at most 1 in 10,000",
+                    "At that rate a clean test happens more than once in three. Rates up to 3 in 10,000 remain.",
+                ),
+                Option(
+                    "It is right on every input",
+                    "It may fail on 348,000 of the 1,162,261,467, and still a clean test would be nothing unusual.",
+                ),
+                Option(
+                    "Its error rate, as the test was drawn, is below 3 in 10,000, or the test was a lucky one",
+                    "Above that rate a clean test comes at most once in twenty. That is all that the test says.",
+                    right=True,
+                ),
+            ),
+        ),
+        Question(
+            "Why may the decoder read the target while its errors are counted?",
+            (
+                Option(
+                    "Up to its first error it reads the same as when it writes alone",
+                    "And one error is enough to fail. What comes after it does not matter for exact match.",
+                    right=True,
+                ),
+                Option(
+                    "Teacher forcing makes no difference to what it writes",
+                    "After the first error it does. It is the verdict, right or wrong, that is the same.",
+                ),
+                Option(
+                    "It may not: that is leakage",
+                    "For token accuracy it would be. For exact match there is a proof.",
+                ),
+            ),
+        ),
+        Question(
+            "A count finds no error. The smallest margin is 0.00001, and ways to compute it differ by 0.00002. "
+            "What do you know?",
+            (
+                Option(
+                    "The network is exact: zero is zero",
+                    "Another order of the same sums may turn that margin negative.",
+                ),
+                Option(
+                    "Little about that input: another way to compute it may find that it fails",
+                    "The margin is within the rounding. All others may be safe, but zero stands on the smallest.",
+                    right=True,
+                ),
+                Option(
+                    "The network fails on some input",
+                    "Nothing says that. It is too close to call.",
+                ),
+            ),
+        ),
+        Question(
+            "A hundred failures were fed back, and now the network is right on all hundred. What next?",
+            (
+                Option(
+                    "Stop: what failed is mended",
+                    "Others may have broken meanwhile, as after the first round above.",
+                ),
+                Option(
+                    "Train on these hundred once more, to be sure",
+                    "They are right already. What fails now, nobody knows before a count.",
+                ),
+                Option(
+                    "Count all inputs again",
+                    "Only a count of everything says whether anything fails now.",
+                    right=True,
+                ),
+            ),
+        ),
+        Question(
+            "All failures of a network copy the whole source. Counted over all inputs its error rate is 0.26 %, under "
+            "the sampler it is 0.17 %. Which one is right?",
+            (
+                Option(
+                    "The first, for it counts every input",
+                    "So does the second. It gives each the chance with which the sampler draws it.",
+                ),
+                Option(
+                    "Both, each under its own measure",
+                    "The sampler draws such inputs more rarely than their number suggests. A rate needs its measure named.",
+                    right=True,
+                ),
+                Option(
+                    "The second, for the network was trained on the sampler's examples",
+                    "How it was trained does not decide what somebody wants to know about it.",
+                ),
+            ),
+        ),
+    ),
     6: (
         Question(
             "A network's forced token accuracy is 100 %, and what it decodes is nonsense. What do you look at first?",
