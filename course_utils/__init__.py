@@ -71,7 +71,7 @@ _HOMES = {
     "museum": ("EXHIBITS", "MUSEUM", "Exhibit"),
     "records": ("load_record", "record_path"),
     "plots": ("show",),
-    "widgets": ("LiveTraining", "compare_decoding", "dropdown", "explore", "slider"),
+    "widgets": ("LiveTraining", "dropdown", "explore", "slider"),
     "teaching": (
         "EXERCISES",
         "check",

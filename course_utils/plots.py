@@ -318,7 +318,7 @@ def decodings(
     outputs differ is framed.
     """
     names = list(outputs)
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.2, 3.2), layout="constrained")
     boxes, chances = figure.subplots(1, 2, width_ratios=[1, 1])
     rows = {"source": (source, 0), "target": (target, 2)} | {name: (outputs[name][: step + 1], 2) for name in names}
     for height, (name, (tokens, indent)) in enumerate(rows.items()):

@@ -13,7 +13,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from tqdm.notebook import tqdm
 
-from .plots import STRUCTURE, decodings, lines, png, structure
+from .plots import STRUCTURE, lines, png, structure
 from .training import Callback, Run
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -82,31 +82,6 @@ def dropdown(label: str, options: Sequence[str] | Mapping[str, object], value: o
         style={"description_width": "initial"},
         layout={"width": "420px"},
         **chosen,
-    )
-
-
-def compare_decoding(record: dict, titles: Mapping[str, str], first: str, step: int) -> ipywidgets.VBox:
-    """Choose an exhibit, a source and a step: what the healthy and the sick network have written of it so far.
-
-    record is that of the bug museum; titles names those of its exhibits that can be chosen, by id. The still picture
-    shows the exhibit `first` at this step, numbered from 1, of the first source.
-    """
-    watched, decoded = record["watched"], record["decodings"]
-
-    def draw(exhibit: str, source: int, step: int) -> Figure:
-        both = {"healthy": decoded["healthy"], "sick": decoded[exhibit]}
-        outputs = {name: one["tokens"][source - 1] for name, one in both.items()}
-        probabilities = {name: one["probabilities"][source - 1] for name, one in both.items()}
-        return decodings(watched["source"][source - 1], watched["target"][source - 1], outputs, probabilities, step - 1)
-
-    n_steps = len(watched["target"][0])
-    return explore(
-        draw,
-        f"What a healthy network and the exhibit “{titles[first]}” have written after {step} of {n_steps} steps, "
-        "and the probabilities of their last tokens. The place where they part is framed.",
-        exhibit=dropdown("exhibit", {title: name for name, title in titles.items()}, first),
-        source=slider("source", 1, len(watched["source"])),
-        step=slider("step", 1, n_steps, step),
     )
 
 

@@ -53,6 +53,13 @@ def test_loss_is_the_mean_over_tokens_zeros_included(logits):
     assert token_loss(logits, TARGET).item() == pytest.approx(loss_by_hand(logits.tolist(), TARGET.tolist()))
 
 
+def test_what_is_marked_as_no_target_has_no_part_in_the_mean(logits):
+    """-100 is PyTorch's own mark, for targets of several lengths in a batch."""
+    marked = TARGET.clone()
+    marked[:, -1] = -100
+    assert token_loss(logits, marked).item() == pytest.approx(token_loss(logits[:, :-1], TARGET[:, :-1]).item())
+
+
 def test_token_accuracy_counts_tokens():
     assert token_accuracy(OUTPUT, TARGET) == pytest.approx(9 / 12)
 
@@ -182,6 +189,12 @@ def test_the_mode_is_put_back_even_after_an_error(training, model, examples):
     with pytest.raises(RuntimeError, match="in the middle"):
         predict(model, *examples)
     assert model.training is training
+
+
+def test_a_score_does_not_depend_on_the_mode_in_which_a_model_comes(model, examples):
+    for part in (model.encoder, model.decoder):
+        part.dropout.p = part.rnn.dropout = 0.5
+    assert evaluate(model.train(), *examples) == evaluate(model.eval(), *examples)
 
 
 def test_no_examples_are_refused(model, examples, refused):

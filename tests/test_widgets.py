@@ -62,30 +62,6 @@ def test_a_dropdown_takes_names_or_values_by_name():
     assert named.value == 1
 
 
-def test_two_networks_decode_side_by_side(shown):
-    chances = [[[0.1] * 10] * 2] * 2
-    decoded = {
-        name: {"tokens": [[1, 2], [3, last]], "probabilities": chances}
-        for name, last in zip("hab", (4, 5, 6), strict=True)
-    }
-    decoded["healthy"] = decoded.pop("h")
-    record = {"watched": {"source": [[0, 2, 1, 2], [0, 2, 3, 4]], "target": [[1, 2], [3, 4]]}, "decodings": decoded}
-    box = widgets.compare_decoding(record, {"a": "The first", "b": "The second"}, "b", 1)
-    exhibit, source, step, picture = box.children
-    assert (exhibit.label, source.value, source.max, step.value, step.max) == ("The second", 1, 2, 1, 2)
-
-    def drawn(name, row, n):
-        outputs = {"healthy": decoded["healthy"]["tokens"][row], "sick": decoded[name]["tokens"][row]}
-        probabilities = {"healthy": chances[row], "sick": chances[row]}
-        source, target = (record["watched"][part][row] for part in ("source", "target"))
-        return plots.png(plots.decodings(source, target, outputs, probabilities, n))
-
-    assert picture.value == shown[0][0]["image/png"] == drawn("b", 0, 0)
-    source.value, step.value, exhibit.label = 2, 2, "The first"
-    assert picture.value == drawn("a", 1, 1) != drawn("b", 1, 1)
-    assert "“The second” have written after 1 of 2 steps" in shown[0][0]["text/plain"]
-
-
 def test_a_widget_without_a_still_picture_has_text_and_html(shown):
     widgets.show_widget(ipywidgets.HTML(), "text", {"text/html": "<p>text</p>"})
     data, metadata = shown[0]

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "build" / "site-source"
 SITE = ROOT / "build" / "site"
 README_AND_ITS_LINKS = ("README.md", "LICENSE", "benchmarks/network.png")
+REPORTS = ("benchmarks/EXERCISES.md", "benchmarks/MUTATION.md")  # linked to as well, and no chapters of the course
 
 
 def gather() -> None:
@@ -31,9 +32,9 @@ def gather() -> None:
         (SOURCE / folder).mkdir()
     for name in README_AND_ITS_LINKS:
         shutil.copy(ROOT / name, SOURCE / name)
-    exercises = (ROOT / "benchmarks" / "EXERCISES.md").read_text(encoding="utf-8")
-    # A page that the README links to, and that is no chapter of the course.
-    (SOURCE / "benchmarks" / "EXERCISES.md").write_text(f"---\norphan: true\n---\n{exercises}", encoding="utf-8")
+    for name in REPORTS:
+        report = (ROOT / name).read_text(encoding="utf-8")
+        (SOURCE / name).write_text(f"---\norphan: true\n---\n{report}", encoding="utf-8")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         describe_pictures(notebook)
