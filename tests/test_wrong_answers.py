@@ -359,6 +359,26 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
         ("1.5", with_column(0, lambda source: source[:, 0] // 2), "Start 3 never comes"),
         (
             "1.5",
+            with_column(1, lambda source: source[:, 1] - (source[:, 1] == 3) * (source[:, 2] > 4).long()),
+            "with start 0, length 2 comes too often",
+        ),
+        (
+            "1.5",
+            with_column(1, lambda source: source[:, 1] + (source[:, :2].sum(1) == 2) * (source[:, 2] > 4).long()),
+            "with start 0, length 2 comes too rarely",
+        ),
+        (
+            "1.5",
+            with_column(1, lambda source: source[:, 1] + (source[:, :2].sum(1) == 7) * (source[:, 2] > 4).long()),
+            "the longest length that fits comes too often",
+        ),
+        (
+            "1.5",
+            with_column(0, lambda source: source[:, 0] - (source[:, 0] == 1) * (source[:, 2] > 4).long()),
+            "The starts are not equally likely. Too often: 0.",
+        ),
+        (
+            "1.5",
             drawn(lambda source, target: (source + torch.eye(10).long()[0], target)),
             "Starts go from 0 to 5; yours go from 1 to 6",
         ),
