@@ -394,7 +394,8 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                 ),
                 Option(
                     "Both, each under its own measure",
-                    "The sampler draws such inputs more rarely than their number suggests. A rate needs its measure named.",
+                    "The sampler draws such inputs more rarely than their number suggests. A rate needs its measure "
+                    "named.",
                     right=True,
                 ),
                 Option(
