@@ -53,7 +53,7 @@ def _outcomes(exercise: Exercise, answer: Any) -> list:
 def _summary(value: Any) -> Any:
     """A tensor as its shape and a weighted sum, which another order or another number changes."""
     if isinstance(value, dict):
-        return [[name, _summary(part)] for name, part in value.items()]
+        return [[str(name), _summary(part)] for name, part in value.items()]
     if isinstance(value, tuple):
         return [_summary(part) for part in value]
     if isinstance(value, Tensor):

@@ -224,6 +224,21 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
         parameter.data = checkpoint["model"][name]
 
 
+def counts_in_training_mode(model, source, target):
+    verdicts = EXERCISES["5.3"].reference(model, source, target)
+    model.train()
+    return verdicts
+
+
+def trains_on_nothing(count, train, rounds):
+    train([])
+
+
+def trains_for_ever(count, train, rounds):
+    while True:
+        train([[0, 2, 1, 1, 1, 1]])
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "words"),
     [
@@ -296,6 +311,10 @@ def takes_the_checkpoints_own_tensors(checkpoint, model, optimizer, generator):
         ("4.4", only_the_top_is_restored, "its parts are not"),
         ("4.4", lambda model, source, target, batch_size: print(), "Is a `return` missing"),
         ("4.6", takes_the_checkpoints_own_tensors, "must be copied out of it"),
+        ("5.3", counts_in_training_mode, "not left in the mode"),
+        ("5.5", trains_on_nothing, "no failures at all"),
+        ("5.5", trains_for_ever, "far beyond the number of rounds"),
+        ("5.5", lambda count, train, rounds: print(), "Is a `return` missing"),
     ],
 )
 def test_an_unnamed_wrong_answer_is_refused_by_the_property_it_lacks(name, answer, words):
