@@ -7,6 +7,7 @@ Ends with status 1 where Sphinx has a warning.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,8 +20,7 @@ from course_utils.plots import STRUCTURE
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "build" / "site-source"
 SITE = ROOT / "build" / "site"
-README_AND_ITS_LINKS = ("README.md", "LICENSE", "benchmarks/network.png")
-REPORTS = ("benchmarks/EXERCISES.md", "benchmarks/MUTATION.md")  # linked to as well, and no chapters of the course
+LINK = re.compile(r"\]\((?!http)([^)#]+)\)")
 
 
 def gather() -> None:
@@ -28,17 +28,31 @@ def gather() -> None:
     for folder in (SOURCE, SITE):
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "site", SOURCE)
-    for folder in ("notebooks", "benchmarks"):
-        (SOURCE / folder).mkdir()
-    for name in README_AND_ITS_LINKS:
-        shutil.copy(ROOT / name, SOURCE / name)
-    for name in REPORTS:
-        report = (ROOT / name).read_text(encoding="utf-8")
-        (SOURCE / name).write_text(f"---\norphan: true\n---\n{report}", encoding="utf-8")
+    shutil.copy(ROOT / "README.md", SOURCE)
+    for path in linked(ROOT / "README.md"):
+        copy_with_links(path)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         describe_pictures(notebook)
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
+
+
+def linked(page: Path) -> list[Path]:
+    """The files that a page links to or shows."""
+    return [(page.parent / target).resolve() for target in LINK.findall(page.read_text(encoding="utf-8"))]
+
+
+def copy_with_links(path: Path) -> None:
+    """Copy a file to its place in the site. A report is a page of its own, and no chapter of the course."""
+    copy = SOURCE / path.relative_to(ROOT)
+    if copy.exists():  # pages may link to each other
+        return
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, copy)
+    if path.suffix == ".md":
+        copy.write_text(f"---\norphan: true\n---\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+        for further in linked(path):
+            copy_with_links(further)
 
 
 def describe_pictures(notebook: nbformat.NotebookNode) -> None:
