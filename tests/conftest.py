@@ -1,6 +1,7 @@
 """What several test files need: a tiny network whose outputs vary, examples for it, and tiny recipes."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -59,3 +60,15 @@ def refused() -> Callable[[str], AbstractContextManager[None]]:
         assert "\n" not in message
 
     return check
+
+
+@pytest.fixture
+def takes_less_than() -> Callable[[float, Callable[[], object]], bool]:
+    """Whether work is done in so many seconds, in one of three tries: another program can only make a try slower."""
+
+    def in_one_try(seconds: float, work: Callable[[], object]) -> bool:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began < seconds
+
+    return lambda seconds, work: any(in_one_try(seconds, work) for _ in range(3))
