@@ -88,3 +88,8 @@ def test_importing_the_package_does_not_even_load_pytorch():
     code = "import sys, course_utils; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"
+
+
+def test_bad_input_can_be_caught_as_what_python_itself_raises():
+    with pytest.raises(ValueError, match="There is no recipe"):
+        course_utils.find_recipe("none")
