@@ -31,7 +31,7 @@ test: known-notebook environment  ## run every notebook and every test; NOTEBOOK
 	@failed=0; $(RUN) -m pytest $(if $(NOTEBOOK),tests/test_notebooks.py -k "$(subst $(SPACE), or ,$(basename $(notdir $(NOTEBOOKS))))") || failed=1; \
 	for notebook in $(NOTEBOOKS); do echo $$notebook; $(NBVAL) $$notebook || failed=1; done; exit $$failed
 
-test-homes: environment-homes  ## run the course where it is used: browser, Colab, site, solutions, nbgrader (20 minutes)
+test-homes: environment-homes  ## run the course where it is used: browser, Colab, site, solutions, nbgrader (over half an hour)
 	@$(RUN_HOMES) -m pytest tests/homes
 
 test-browser:  ## run every notebook in JupyterLab in Chromium; installs nothing
