@@ -289,7 +289,7 @@ def detections(found: Mapping[str, Mapping[str, bool]], title: str) -> Figure:
     table = np.array([[row[detector] for detector in detectors] for row in found.values()], dtype=float)
     rows, columns = table.shape
     figure, axes = _axes(0.75 * columns + 2.6, 0.26 * rows + 2.2)
-    axes.imshow(table, aspect="auto", cmap=ListedColormap([NEARLY_WHITE, BLUE]), vmin=0, vmax=1)
+    axes.imshow(table, aspect="auto", cmap=ListedColormap([NEARLY_WHITE, BLUE], name="noticed"), vmin=0, vmax=1)
     for row, column in np.argwhere(table):
         axes.text(column, row, "✓", ha="center", va="center", color="white", fontsize=9)
     counts = [f"{int(count)} of {rows}" for count in table.sum(axis=0)]
