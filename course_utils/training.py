@@ -219,10 +219,13 @@ class Callback:
 class ProgressBar(Callback):
     """A tqdm bar over the steps, in a terminal or a notebook."""
 
+    FORMAT = "{desc} {n_fmt}/{total_fmt} |{bar}| {remaining} left, {rate_fmt}{postfix}"  # fits in 80 columns
+
     def on_start(self, run: Run) -> None:
         from tqdm.auto import tqdm  # in a notebook this loads all of ipywidgets, so only when it is wanted
 
-        self.bar = tqdm(total=run.recipe.steps, initial=run.step, desc=run.recipe.name, unit="step")
+        recipe = run.recipe
+        self.bar = tqdm(total=recipe.steps, initial=run.step, desc=recipe.name, unit="step", bar_format=self.FORMAT)
 
     def on_step(self, run: Run) -> None:
         self.bar.update()

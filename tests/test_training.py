@@ -824,10 +824,11 @@ def test_examples_go_to_standard_output_unless_told_otherwise(recipe, capsys):
     assert capsys.readouterr().out.count("input") == 2 * 3
 
 
-def test_the_progress_bar_counts_steps_and_shows_losses(recipe, capsys):
-    run = fit(recipe, callbacks=[ProgressBar()])
+def test_the_progress_bar_counts_steps_and_shows_losses_in_80_columns(recipe, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run = fit(dataclasses.replace(recipe, name="as long as a name"), callbacks=[ProgressBar()])
     shown = capsys.readouterr().err
-    assert "tiny tuned" in shown
+    assert "as long as a name" in shown
     assert "9/9" in shown
     last = run.history[-1]
     assert f"loss {last['loss']:.3f}, validation {last['validation_loss']:.3f}" in shown
