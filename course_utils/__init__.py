@@ -51,6 +51,7 @@ _HOMES = {
         "train_step",
         "validate",
     ),
+    "parallel": ("TorchrunProcess", "device_of_process", "process_of_torchrun"),
     "verification": (
         "Certificate",
         "Piece",

@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
 
-import torch
-from torch import distributed
 from tqdm.auto import tqdm
 
 from .data import held_out
 from .errors import InputError, TrainingDivergedError
 from .evaluation import evaluate
+from .parallel import device_of_process, gather, n_processes, process_of_torchrun, rank, says_it_first
 from .task import SubstringTask
 from .training import (
     HELD_OUT_EXAMPLES,
@@ -45,7 +42,6 @@ from .verification import (
 FEW_ENOUGH_TO_PRINT = 8  # validation examples
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 SECONDS_BETWEEN_SAVES = 20  # of a count
-LONGEST_WAIT = timedelta(days=30)  # of one process for the others
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,34 +49,41 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.verb(options)
     except InputError as error:
-        print(f"course_utils: {error}", file=sys.stderr)
-        return 2
+        return _stop(str(error), 2)
     except TrainingDivergedError as error:
-        print(f"course_utils: {error}", file=sys.stderr)
-        return 1
+        return _stop(str(error), 1)
     except KeyboardInterrupt:  # outside training, where an interrupt keeps what there is
-        print("course_utils: interrupted.", file=sys.stderr)
-        return INTERRUPTED
+        return _stop("interrupted.", INTERRUPTED)
+
+
+def _stop(why: str, status: int) -> int:
+    if says_it_first(why):
+        print(f"course_utils: {why}", file=sys.stderr)
+    return status
 
 
 def _train(options: argparse.Namespace) -> int:
     recipe = find_recipe(options.recipe)
     if options.epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=options.epochs)
-    device = find_device(options.device)
+    device = device_of_process(options.device)
     out = Path(options.out or f"runs/{recipe.name}-seed{options.seed}")
     callbacks = [ProgressBar()]
     if recipe.validation_examples <= FEW_ENOUGH_TO_PRINT:
         callbacks.append(PrintExamples(lambda line: tqdm.write(line, file=sys.stderr)))
-    run = fit(
-        recipe,
-        seed=options.seed,
-        device=device,
-        callbacks=callbacks,
-        until=options.until,
-        out=out,
-        resume=options.resume,
-    )
+    with process_of_torchrun(device) as process:
+        run = fit(
+            recipe,
+            seed=options.seed,
+            device=device,
+            callbacks=callbacks if process.is_first else [],
+            until=options.until,
+            out=out,
+            resume=options.resume,
+            process=process,
+        )
+    if not process.is_first:
+        return 0
     last = out / ("last.pt" if run.history else "best.pt")  # interrupted in the first epoch, there is only one
     result = {**summary(run), "checkpoint": str(last), "best_checkpoint": str(out / "best.pt")}
     _report(
@@ -125,7 +128,7 @@ def _verify(options: argparse.Namespace) -> int:
         certificate = _count(options, task, out)
         if certificate is None:
             return INTERRUPTED
-    if int(os.environ.get("RANK", 0)) == 0:
+    if rank() == 0:
         save_certificate(certificate, out)
         _report(options, {**certificate.as_dict(), "certificate": str(out)}, _in_words(certificate, out))
     return 0
@@ -136,16 +139,15 @@ def _count(options: argparse.Namespace, task: SubstringTask, out: Path) -> Certi
 
     What was counted is saved now and then. Each process keeps a file of its own, and the first gets the sum.
     """
-    rank, n_processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     number, n_shards = _shard(options.shard)
-    shard = (number - 1) * n_processes + rank + 1, n_shards * n_processes
-    if n_processes > 1:
-        out = out.with_name(f"{out.stem}-process{rank}.json")
+    shard = (number - 1) * n_processes() + rank() + 1, n_shards * n_processes()
+    if n_processes() > 1:
+        out = out.with_name(f"{out.stem}-process{rank()}.json")
     so_far = load_certificate(out, options.checkpoint) if options.resume and out.exists() else None
     left = _inputs_in(still_to_count(task, shard, so_far.pieces if so_far else []))
     in_all = _inputs_in(still_to_count(task, shard, []))
-    model = load_model(options.checkpoint, _device_of_process(options.device))
-    with tqdm(total=in_all, initial=in_all - left, unit="input", unit_scale=True, disable=rank > 0) as bar:
+    model = load_model(options.checkpoint, device_of_process(options.device))
+    with tqdm(total=in_all, initial=in_all - left, unit="input", unit_scale=True, disable=rank() > 0) as bar:
         saved_at = time.monotonic()
 
         def on_block(certificate: Certificate, n_inputs: int) -> None:
@@ -161,25 +163,7 @@ def _count(options: argparse.Namespace, task: SubstringTask, out: Path) -> Certi
     if still_to_count(task, shard, certificate.pieces):
         print(f"course_utils: interrupted; what was counted is in {out}, and --resume goes on.", file=sys.stderr)
         return None
-    return certificate if n_processes == 1 else _gather(certificate)
-
-
-def _gather(certificate: Certificate) -> Certificate:
-    """Under torchrun: the sum of all processes' certificates in the first of them, its own in each other."""
-    distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
-    try:
-        gathered = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
-        distributed.gather_object(certificate, gathered)
-    finally:
-        distributed.destroy_process_group()
-    return merge(gathered or [certificate])
-
-
-def _device_of_process(name: str) -> torch.device:
-    device = find_device(name)
-    if device.type == "cuda" and "LOCAL_RANK" in os.environ:  # set by torchrun: a GPU for each process
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return device
+    return certificate if n_processes() == 1 else merge(gather(certificate))
 
 
 def _inputs_in(ranges: list[tuple[int, int]]) -> int:

@@ -216,6 +216,31 @@ class Callback:
     def on_end(self, run: Run) -> None: ...
 
 
+class Process(Callback):
+    """This process's part in a run. Alone it does everything; `parallel` has the part of one among several."""
+
+    is_first = True  # the one process that validates and saves
+
+    def replicate(self, model: Seq2Seq) -> nn.Module:
+        """What steps are taken with: the model, or a wrapper that gives all processes' copies the same gradients."""
+        return model
+
+    def share(self, batch: Tensor) -> Tensor:
+        """This process's rows of a batch (B, …)."""
+        return batch
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """The losses of whole batches, from those of this process's shares."""
+        return losses
+
+    def from_first(self, history: list[dict]) -> list[dict]:
+        """The history of the first process."""
+        return history
+
+
+ALONE = Process()
+
+
 class ProgressBar(Callback):
     """A tqdm bar over the steps, in a terminal or a notebook."""
 
@@ -308,11 +333,13 @@ def fit(
     until: float | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    process: Process = ALONE,
 ) -> Run:
     """Train a network by a recipe.
 
     until: stop after the first epoch with at least this exact match on 10,000 held-out examples.
     out: a folder for last.pt and best.pt, written after each epoch. resume: go on from its last.pt, where there is one.
+    process: this process's part, where several train one network together (see `parallel`).
     An interrupt ends the run early, with what it has: `run.interrupted` is then True.
     Raises TrainingDivergedError when the loss is not finite.
     """
@@ -326,20 +353,25 @@ def fit(
         raise InputError("To resume a run, say which folder it was saved in.")
     folder = None if out is None else writable_folder(out)
     run = _start(recipe, seed, find_device(device) if isinstance(device, str) else device)
-    callbacks = list(callbacks)
+    callbacks = [process, *callbacks]
     # Dropout draws from PyTorch's global generator; forking it leaves the caller's untouched.
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         torch.manual_seed(seed)
         if resume and (folder / "last.pt").exists():
             _restore(run, folder / "last.pt")
+        if not process.is_first:
+            folder = None
         for callback in callbacks:
             callback.on_start(run)
         try:
+            replica = process.replicate(run.model)
             while len(run.history) < recipe.epochs and not _reached(run, until):
-                row = _train_epoch(run, callbacks)
-                _validate_epoch(run, row, until)
+                row = _train_epoch(run, replica, process, callbacks)
+                if process.is_first:
+                    _validate_epoch(run, row, until)
                 if folder is not None:
                     _save_run(run, folder)
+                run.history = process.from_first(run.history)
                 for callback in callbacks:
                     callback.on_epoch(run)
         except torch.OutOfMemoryError as error:  # only a GPU raises it; what was saved is whole
@@ -413,17 +445,17 @@ def _start(recipe: Recipe, seed: int, device: torch.device) -> Run:
     return Run(recipe, seed, device, model, optimizer, scheduler, generators)
 
 
-def _train_epoch(run: Run, callbacks: list[Callback]) -> dict:
+def _train_epoch(run: Run, replica: nn.Module, process: Process, callbacks: list[Callback]) -> dict:
     recipe = run.recipe
     losses = []
     started = time.perf_counter()
     task, generator = SubstringTask(recipe.length), run.generators["data"]
     for source, target in batches(task, recipe.batch_size, recipe.steps_per_epoch, generator, recipe.length_weight):
         loss = train_step(
-            run.model,
+            replica,
             run.optimizer,
-            source,
-            target,
+            process.share(source),
+            process.share(target),
             recipe.teacher_forcing_ratio,
             recipe.gradient_clip,
             run.generators["coins"],
@@ -433,7 +465,7 @@ def _train_epoch(run: Run, callbacks: list[Callback]) -> dict:
         run.step += 1
         for callback in callbacks:
             callback.on_step(run)
-    losses = torch.stack(losses).tolist()
+    losses = process.mean(torch.stack(losses)).tolist()
     seconds = time.perf_counter() - started
     epoch = len(run.history) + 1
     for step, loss in enumerate(losses, start=1):

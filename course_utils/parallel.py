@@ -1,0 +1,140 @@
+"""Several processes at one job, as torchrun starts them: `torchrun --nproc-per-node 2 -m course_utils train …`.
+
+Training is data-parallel. Each process holds the whole network and takes its share of the rows of every batch that one
+process would have drawn; PyTorch's DistributedDataParallel (Li et al., 2020) gives each of them the mean of all their
+gradients, which is the batch's. Weights, data and coins come from the one seed, so the losses are those of one process
+but for rounding. Only what dropout drops is each process's own: a recipe with dropout gives other numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .errors import InputError
+from .model import Seq2Seq
+from .training import ALONE, Process, Run, find_device
+
+LONGEST_WAIT = timedelta(days=30)  # of one process for the others; when one of them fails, torchrun ends all
+DROPOUT_SEED = 3_000_003  # what the dropout of one process adds to the seed of the one before it
+
+
+def rank() -> int:
+    """This process's number, counted from 0."""
+    return int(os.environ.get("RANK", 0))
+
+
+def n_processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def device_of_process(name: str) -> torch.device:
+    """What `find_device` finds, and under torchrun a GPU for each process of a machine."""
+    device = find_device(name)
+    if device.type == "cpu" or "LOCAL_RANK" not in os.environ:
+        return device
+    wanted, there = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if wanted > there:
+        raise InputError(
+            f"Each process needs a GPU of its own, and this machine has {there} for {wanted} processes: "
+            f"start {there} (--nproc-per-node {there}), or use --device cpu."
+        )
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+
+
+def says_it_first(words: str) -> bool:
+    """Whether no other process has said these words, so that what is true of all of them is said once."""
+    if n_processes() == 1:
+        return True
+    torchruns = distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    return torchruns.add(words, 1) == 1
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Inside, the processes of torchrun can send each other tensors of the device, and of the CPU."""
+    if device.type == "cuda":  # uncovered: only a GPU runs it
+        torch.cuda.set_device(device)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+    yield
+    distributed.destroy_process_group()  # not after an error, when others may be waiting for this process
+
+
+def gather(value: object) -> list:
+    """The values of all processes in the first of them; in each other its own alone."""
+    values = [None] * n_processes() if rank() == 0 else None
+    with joined(torch.device("cpu")):
+        distributed.gather_object(value, values)
+    return values or [value]
+
+
+@contextmanager
+def process_of_torchrun(device: torch.device) -> Iterator[Process]:
+    """This process's part in a run, for `fit`: alone, unless torchrun has started several."""
+    if n_processes() == 1:
+        yield ALONE
+    else:
+        with joined(device):
+            yield TorchrunProcess()
+
+
+class TorchrunProcess(Process):
+    """The part of one among several processes. It is made inside `joined`."""
+
+    def __init__(self) -> None:
+        self.rank = distributed.get_rank()
+        self.n_processes = distributed.get_world_size()
+        self.is_first = self.rank == 0
+        self.interrupted = False
+
+    def replicate(self, model: Seq2Seq) -> nn.Module:
+        return DistributedDataParallel(model)
+
+    def share(self, batch: Tensor) -> Tensor:
+        return batch[self.rank :: self.n_processes]
+
+    def mean(self, losses: Tensor) -> Tensor:
+        distributed.all_reduce(losses)
+        return losses / self.n_processes
+
+    def from_first(self, history: list[dict]) -> list[dict]:
+        message = [history]
+        distributed.broadcast_object_list(message)
+        return message[0]
+
+    def on_start(self, run: Run) -> None:
+        if run.recipe.batch_size % self.n_processes:
+            raise InputError(
+                f"{self.n_processes} processes cannot share batches of {run.recipe.batch_size} evenly: "
+                "start a number of processes that divides the batch (--nproc-per-node)."
+            )
+        self.handler_before = signal.signal(signal.SIGINT, self._remember_interrupt)
+        self._draw_own_dropout(run)
+
+    def on_step(self, run: Run) -> None:
+        # All stop after the same step: one that left in the middle of it would keep the others waiting.
+        interrupted = torch.tensor(int(self.interrupted))
+        distributed.all_reduce(interrupted, distributed.ReduceOp.MAX)
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def on_epoch(self, run: Run) -> None:
+        self._draw_own_dropout(run)
+
+    def on_end(self, run: Run) -> None:
+        signal.signal(signal.SIGINT, self.handler_before)
+
+    def _remember_interrupt(self, *_: object) -> None:
+        self.interrupted = True
+
+    def _draw_own_dropout(self, run: Run) -> None:
+        """Else the same places would be dropped in all shares. Anew each epoch: a resumed run drops the same ones."""
+        if not self.is_first:  # the first's are the run's, and saved with it
+            torch.manual_seed(run.seed + self.rank * DROPOUT_SEED + len(run.history))
