@@ -37,6 +37,7 @@ _HOMES = {
         "TUNED",
         "Callback",
         "PrintExamples",
+        "Process",
         "ProgressBar",
         "Recipe",
         "Run",

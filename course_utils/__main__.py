@@ -163,7 +163,7 @@ def _count(options: argparse.Namespace, task: SubstringTask, out: Path) -> Certi
     if still_to_count(task, shard, certificate.pieces):
         print(f"course_utils: interrupted; what was counted is in {out}, and --resume goes on.", file=sys.stderr)
         return None
-    return certificate if n_processes() == 1 else merge(gather(certificate))
+    return merge(gather(certificate))
 
 
 def _inputs_in(ranges: list[tuple[int, int]]) -> int:

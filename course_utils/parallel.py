@@ -69,6 +69,8 @@ def joined(device: torch.device) -> Iterator[None]:
 
 def gather(value: object) -> list:
     """The values of all processes in the first of them; in each other its own alone."""
+    if n_processes() == 1:
+        return [value]
     values = [None] * n_processes() if rank() == 0 else None
     with joined(torch.device("cpu")):
         distributed.gather_object(value, values)
@@ -92,7 +94,6 @@ class TorchrunProcess(Process):
         self.rank = distributed.get_rank()
         self.n_processes = distributed.get_world_size()
         self.is_first = self.rank == 0
-        self.interrupted = False
 
     def replicate(self, model: Seq2Seq) -> nn.Module:
         return DistributedDataParallel(model)
@@ -106,7 +107,7 @@ class TorchrunProcess(Process):
 
     def from_first(self, history: list[dict]) -> list[dict]:
         message = [history]
-        distributed.broadcast_object_list(message)
+        distributed.broadcast_object_list(message, device=torch.device("cpu"))
         return message[0]
 
     def on_start(self, run: Run) -> None:
@@ -115,6 +116,7 @@ class TorchrunProcess(Process):
                 f"{self.n_processes} processes cannot share batches of {run.recipe.batch_size} evenly: "
                 "start a number of processes that divides the batch (--nproc-per-node)."
             )
+        self.interrupted = False
         self.handler_before = signal.signal(signal.SIGINT, self._remember_interrupt)
         self._draw_own_dropout(run)
 

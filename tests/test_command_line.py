@@ -481,7 +481,9 @@ def test_every_verb_works_on_the_device_asked_for(command, run, checkpoint, monk
     monkeypatch.setattr(command_line, "load_model", name_the_device)
     assert run(f"{command} --device cuda").err == "course_utils: On cuda.\n"
     assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"
-    if command.startswith("verify"):
+    if command.startswith(("train", "verify")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
         monkeypatch.setenv("LOCAL_RANK", "3")  # torchrun's fourth process on this machine
         assert run(f"{command} --device cuda").err == "course_utils: On cuda:3.\n"
         assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"

@@ -1,0 +1,193 @@
+"""Data-parallel training: two processes give the numbers of one, stop together, and go on together."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, distributed
+from two_processes import COINS, DROPOUT, FORCED, PRINTED, UNTIL
+
+from course_utils import __main__ as command_line
+from course_utils import device_of_process, fit, load_checkpoint, parallel, summary
+from course_utils.training import ALONE
+
+RUNS = Path(__file__).with_name("two_processes.py")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes have made their runs."""
+    folder = tmp_path_factory.mktemp("runs")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run([*launcher, RUNS, folder], capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> list[dict]:
+    """What each of them saw."""
+    return [torch.load(folder / f"process{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def without_seconds(history: list[dict]) -> list[dict]:
+    return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
+
+
+def same(state: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return state.keys() == other.keys() and all(torch.equal(state[name], other[name]) for name in state)
+
+
+# --- Two processes and one --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "recipe", "until"), [("forced", FORCED, None), ("coins", COINS, UNTIL)])
+def test_two_processes_give_the_numbers_of_one(name, recipe, until, both):
+    one = fit(recipe, seed=3, until=until)
+    assert len(one.step_losses) >= 80
+    assert len(one.history) == (3 if until is None else 2)  # stopping early is their common decision
+    for two in (both[0][name], both[1][name]):
+        assert two["step"] == one.step
+        assert two["step_losses"] == pytest.approx(one.step_losses, rel=0, abs=1e-5)
+        assert [list(row) for row in two["history"]] == [list(row) for row in one.history]
+        for mine, theirs in zip(without_seconds(two["history"]), without_seconds(one.history), strict=True):
+            assert mine == pytest.approx(theirs, rel=1e-4, abs=1e-3)  # an example in a thousand may tip over
+        for weight, expected in zip(two["state"].values(), one.model.state_dict().values(), strict=True):
+            torch.testing.assert_close(weight, expected, rtol=0, atol=1e-4)
+    assert both[0][name]["best_epoch"] == one.best_epoch
+
+
+def test_both_processes_end_with_the_very_same_weights(both):
+    for name in ("forced", "coins", "dropout", "resumed"):
+        assert same(both[0][name]["state"], both[1][name]["state"])
+        assert both[0][name]["history"] == both[1][name]["history"]
+
+
+def test_only_the_first_process_saves(folder, both):
+    assert sorted(path.name for path in (folder / "own0").iterdir()) == ["best.pt", "last.pt"]
+    assert list((folder / "own1").iterdir()) == []
+    assert same(load_checkpoint(folder / "own0" / "last.pt")["model"], both[0]["forced"]["state"])
+
+
+def test_each_process_drops_what_another_keeps(both):
+    first, second = (seen["dropout states"] for seen in both)
+    assert len(first) == len(second) == 1 + 3 * (4 + 1)
+    assert not any(torch.equal(mine, theirs) for mine, theirs in zip(first, second, strict=True))
+
+
+# --- Interrupted and resumed ------------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_of_one_process_stops_both_and_they_go_on_to_the_same_numbers(both):
+    for seen in both:
+        assert seen["stopped"]["interrupted"]
+        assert len(seen["stopped"]["history"]) == 1
+        assert not seen["resumed"]["interrupted"]
+        assert seen["resumed"]["step_losses"] == seen["dropout"]["step_losses"]
+        assert without_seconds(seen["resumed"]["history"]) == without_seconds(seen["dropout"]["history"])
+        assert same(seen["resumed"]["state"], seen["dropout"]["state"])
+
+
+def test_dropout_makes_the_numbers_others_than_those_of_one(both):
+    assert both[0]["dropout"]["step_losses"] != pytest.approx(fit(DROPOUT).step_losses, rel=0, abs=1e-5)
+
+
+def test_after_a_run_an_interrupt_is_what_it_was_before(both):
+    assert all(seen["Ctrl-C is Python's again"] for seen in both)
+
+
+# --- What cannot be shared --------------------------------------------------------------------------------------------
+
+
+def test_batches_that_cannot_be_shared_evenly_are_refused_by_all(both):
+    for seen in both:
+        assert seen["refusal"] == (
+            "2 processes cannot share batches of 9 evenly: "
+            "start a number of processes that divides the batch (--nproc-per-node)."
+        )
+
+
+@pytest.fixture
+def eight_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This is the fourth of eight that torchrun has started here."""
+    for name, value in {"RANK": 3, "LOCAL_RANK": 3, "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 8}.items():
+        monkeypatch.setenv(name, str(value))
+
+
+def with_gpus(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: number > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
+
+
+def test_each_process_has_a_gpu_of_its_own(eight_processes, monkeypatch):
+    with_gpus(8, monkeypatch)
+    assert device_of_process("cuda") == device_of_process("auto") == torch.device("cuda", 3)
+    assert device_of_process("cpu") == torch.device("cpu")
+
+
+def test_more_processes_than_gpus_are_refused_but_not_on_the_cpu(eight_processes, monkeypatch, refused):
+    with_gpus(7, monkeypatch)
+    with refused("this machine has 7 for 8 processes: start 7"):
+        device_of_process("cuda")
+    assert device_of_process("cpu") == torch.device("cpu")
+    with_gpus(0, monkeypatch)
+    assert device_of_process("auto") == torch.device("cpu")
+
+
+def test_without_torchrun_the_device_is_the_one_found(monkeypatch):
+    with_gpus(1, monkeypatch)
+    assert device_of_process("auto") == torch.device("cuda")
+
+
+def test_without_torchrun_a_process_is_alone():
+    with parallel.process_of_torchrun(torch.device("cpu")) as process:
+        assert process is ALONE
+    assert parallel.gather("mine") == ["mine"]
+
+
+@pytest.mark.parametrize(("device", "backend"), [("cuda:3", "cpu:gloo,cuda:nccl"), ("cpu", "gloo")])
+def test_processes_talk_by_nccl_on_gpus_and_by_gloo_on_cpus(device, backend, monkeypatch):
+    calls = []
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda *arguments, **options: calls.append((name, *arguments, *options.values()))
+
+    monkeypatch.setattr(torch.cuda, "set_device", note("device"))
+    monkeypatch.setattr(distributed, "init_process_group", note("begin"))
+    monkeypatch.setattr(distributed, "destroy_process_group", note("end"))
+    with parallel.joined(torch.device(device)):
+        calls.append("talk")
+    begin = [("device", torch.device(device))] if device != "cpu" else []
+    assert calls == [*begin, ("begin", backend, timedelta(days=30)), "talk", ("end",)]
+
+
+# --- The command line -------------------------------------------------------------------------------------------------
+
+
+def test_the_same_command_line_trains_and_the_first_process_alone_speaks(both, folder):
+    first, second = (seen["command line"] for seen in both)
+    one = fit(PRINTED, seed=3)
+    assert (first["status"], second) == (0, {"status": 0, "out": "", "err": ""})
+    assert "40/40" in first["err"]
+    assert first["err"].count("input   ") == 8
+    result = json.loads(first["out"])
+    assert (result["recipe"], result["examples"]) == (PRINTED.name, one.examples)
+    assert result["history"][0]["loss"] == pytest.approx(one.history[0]["loss"], abs=1e-5)
+    assert result["exact_match"] == pytest.approx(summary(one)["exact_match"], abs=1e-3)
+    assert sorted(path.name for path in (folder / "command").iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_what_is_wrong_for_all_processes_is_said_once(monkeypatch, capsys):
+    torchruns = distributed.TCPStore("localhost", 0, is_master=True)
+    for name, value in {"MASTER_ADDR": "localhost", "MASTER_PORT": torchruns.port, "WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    commands = ["train --recipe nonsense", "train --recipe nonsense", "train --device gpu"]
+    assert [command_line.main(command.split()) for command in commands] == [2, 2, 2]
+    first, second = capsys.readouterr().err.splitlines()
+    assert "no recipe 'nonsense'" in first
+    assert "no device 'gpu'" in second
