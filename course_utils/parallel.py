@@ -59,8 +59,8 @@ def says_it_first(words: str) -> bool:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Inside, the processes of torchrun can send each other tensors of the device, and of the CPU."""
-    if device.type == "cuda":  # uncovered: only a GPU runs it
+    """Inside, torchrun's processes can send each other tensors of the device and of the CPU. They can join once."""
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     yield

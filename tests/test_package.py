@@ -90,6 +90,30 @@ def test_importing_the_package_does_not_even_load_pytorch():
     assert done.stdout.strip() == "False"
 
 
+TIME_OF_IMPORTS = """
+import time
+import torch
+before = time.process_time()
+import course_utils
+for name, home in course_utils._HOME_OF.items():
+    if home not in ("plots", "widgets", "teaching"):
+        getattr(course_utils, name)
+print(time.process_time() - before)
+"""
+
+
+def test_the_package_without_figures_and_widgets_adds_at_most_0_3_seconds_to_importing_pytorch():
+    """Of processor time, which other programs hardly change, and in the best of three tries."""
+
+    def seconds() -> float:
+        done = subprocess.run(
+            [sys.executable, "-c", TIME_OF_IMPORTS], capture_output=True, text=True, check=True, timeout=60
+        )
+        return float(done.stdout)
+
+    assert any(seconds() < 0.3 for _ in range(3))
+
+
 def test_bad_input_can_be_caught_as_what_python_itself_raises():
     with pytest.raises(ValueError, match="There is no recipe"):
         course_utils.find_recipe("none")

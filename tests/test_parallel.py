@@ -24,8 +24,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes have made their runs."""
     folder = tmp_path_factory.mktemp("runs")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run([*launcher, RUNS, folder], capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
+    with subprocess.Popen([*launcher, RUNS, folder], stderr=subprocess.PIPE, text=True) as torchrun:
+        try:
+            _, errors = torchrun.communicate(timeout=240)
+        finally:
+            torchrun.terminate()  # where it has not ended, so that it ends its processes
+    assert torchrun.returncode == 0, errors
     return folder
 
 

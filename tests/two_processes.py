@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -63,9 +63,10 @@ def refusal(process: Process) -> str:
         return str(error)
 
 
-def by_command_line(folder: Path) -> dict:
+def by_command_line(process: Process, folder: Path) -> dict:
     """What the command line that trains with one process does in each of two."""
     RECIPES["tiny"] = PRINTED
+    command_line.process_of_torchrun = lambda device: nullcontext(process)  # processes can join only once
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         command = f"train --recipe tiny --seed 3 --device cpu --out {folder / 'command'} --json"
         status = command_line.main(command.split())
@@ -87,8 +88,8 @@ def main(folder: Path) -> None:
             "resumed": facts(fit(DROPOUT, process=process, out=together, resume=True)),
             "refusal": refusal(process),
             "Ctrl-C is Python's again": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+            "command line": by_command_line(process, folder),
         }
-    seen["command line"] = by_command_line(folder)
     torch.save(seen, folder / f"process{rank}.pt")
 
 
