@@ -61,6 +61,7 @@ records: environment  ## measure what notebooks 04 and 06 and the README show (a
 	@$(RUN) benchmarks/recipes.py
 	@$(RUN) benchmarks/batches.py
 	@$(RUN) benchmarks/museum.py
+	@$(RUN) benchmarks/memory.py
 
 clean:  ## remove the environments and everything built; your own my_notebooks/ stays
 	rm -rf .venv .venv-homes build .coverage* .pytest_cache .ruff_cache course_utils.egg-info

@@ -360,7 +360,7 @@ def fit(
         if resume and (folder / "last.pt").exists():
             _restore(run, folder / "last.pt")
         if not process.is_first:
-            folder = None
+            folder = None  # the first saves what all of them have
         for callback in callbacks:
             callback.on_start(run)
         try:

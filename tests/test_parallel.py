@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import TINY_TUNED
 from torch import Tensor, distributed
 from two_processes import COINS, DROPOUT, FORCED, PRINTED, UNTIL
 
+from course_utils import SubstringTask, device_of_process, fit, load_checkpoint, parallel, summary
 from course_utils import __main__ as command_line
-from course_utils import device_of_process, fit, load_checkpoint, parallel, summary
+from course_utils.data import batches
 from course_utils.training import ALONE
 
 RUNS = Path(__file__).with_name("two_processes.py")
@@ -64,6 +66,13 @@ def test_two_processes_give_the_numbers_of_one(name, recipe, until, both):
         for weight, expected in zip(two["state"].values(), one.model.state_dict().values(), strict=True):
             torch.testing.assert_close(weight, expected, rtol=0, atol=1e-4)
     assert both[0][name]["best_epoch"] == one.best_epoch
+
+
+def test_the_processes_share_the_rows_of_the_batches_that_one_would_have_drawn(both):
+    drawn = batches(SubstringTask(TINY_TUNED.length), 8, TINY_TUNED.steps, torch.Generator().manual_seed(0))
+    for (source, _), first, second in zip(drawn, both[0]["sources"], both[1]["sources"], strict=True):
+        assert torch.equal(first, source[[0, 2, 4, 6]])
+        assert torch.equal(second, source[[1, 3, 5, 7]])
 
 
 def test_both_processes_end_with_the_very_same_weights(both):

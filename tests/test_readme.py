@@ -56,6 +56,15 @@ def test_the_times_are_those_of_the_record():
     assert f"{faster:.0f} times as fast as one at a time" in text
 
 
+def test_each_notebook_takes_the_memory_of_the_record_and_less_than_one_and_a_half_gibibytes():
+    peaks = json.loads((ROOT / "benchmarks" / "memory.json").read_text(encoding="utf-8"))["MiB at the peak"]
+    assert sorted(peaks) == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    for name, peak in peaks.items():
+        (row,) = [line for line in README.splitlines() if line.startswith("|") and f"](notebooks/{name}.ipynb)" in line]
+        assert f" s | {peak} MiB |" in row
+        assert peak < 1.5 * 1024
+
+
 def test_what_was_counted_is_what_the_certificate_says():
     certificate = load_certificate(record_path("exact-length10.json"), record_path("exact-length10.pt"))
     assert (certificate.complete, certificate.errors, certificate.exact) == (True, 0, True)

@@ -1,6 +1,8 @@
 """What test_parallel.py runs under torchrun: several short runs, of which each process keeps what it saw.
 
-torchrun --nproc-per-node 2 tests/two_processes.py FOLDER
+    torchrun --nproc-per-node 2 tests/two_processes.py FOLDER
+
+FOLDER then holds process0.pt and process1.pt, and what was saved on the way.
 """
 
 import dataclasses
@@ -13,8 +15,21 @@ from pathlib import Path
 
 import torch
 from conftest import TINY_ORIGINAL, TINY_TUNED
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from course_utils import RECIPES, Callback, InputError, Process, Run, fit, process_of_torchrun
+from course_utils import (
+    RECIPES,
+    Callback,
+    InputError,
+    Process,
+    Recipe,
+    Run,
+    fit,
+    process_of_torchrun,
+    train_step,
+    training,
+)
 from course_utils import __main__ as command_line
 
 CPU = torch.device("cpu")
@@ -49,6 +64,20 @@ class InterruptAt(Callback):
     def on_step(self, run: Run) -> None:
         if run.step == self.step:
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def sources_of(recipe: Recipe, process: Process) -> list[Tensor]:
+    """What this process is given to read, step by step."""
+    sources = []
+
+    def step(model: nn.Module, optimizer: Optimizer, source: Tensor, *arguments: object) -> Tensor:
+        sources.append(source)
+        return train_step(model, optimizer, source, *arguments)
+
+    training.train_step = step
+    fit(recipe, process=process)
+    training.train_step = train_step
+    return sources
 
 
 def facts(run: Run) -> dict:
@@ -86,6 +115,7 @@ def main(folder: Path) -> None:
             "dropout states": states.seen,
             "stopped": facts(fit(DROPOUT, process=process, callbacks=stop, out=together)),
             "resumed": facts(fit(DROPOUT, process=process, out=together, resume=True)),
+            "sources": sources_of(TINY_TUNED, process),
             "refusal": refusal(process),
             "Ctrl-C is Python's again": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
             "command line": by_command_line(process, folder),
