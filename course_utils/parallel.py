@@ -3,7 +3,8 @@
 Training is data-parallel. Each process holds the whole network and takes its share of the rows of every batch that one
 process would have drawn; PyTorch's DistributedDataParallel (Li et al., 2020) gives each of them the mean of all their
 gradients, which is the batch's. Weights, data and coins come from the one seed, so the losses are those of one process
-but for rounding. Only what dropout drops is each process's own: a recipe with dropout gives other numbers.
+but for rounding, which training amplifies: to 1e-5 in the first hundred steps. Only what dropout drops is each
+process's own: a recipe with dropout gives other numbers.
 """
 
 from __future__ import annotations
