@@ -229,6 +229,18 @@ def test_an_answer_that_remembers_is_told_so():
 
     assert check("1.1", returns_the_same_list_each_time).message.endswith("What does it remember?")
 
+    first, last = ([list(source) for (source,) in EXERCISES["1.1"].probes()][place] for place in (0, -1))
+    shared = []
+
+    def returns_the_same_list_for_two_sources(source):
+        target = EXERCISES["1.1"].reference(source)
+        if source not in (first, last):
+            return target
+        shared[:] = target
+        return shared
+
+    assert check("1.1", returns_the_same_list_for_two_sources).message.endswith("What does it remember?")
+
 
 def test_an_answer_cannot_change_the_settings_around_it():
     def meddles(source):
