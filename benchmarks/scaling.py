@@ -2,8 +2,8 @@
 
     python benchmarks/scaling.py            (some minutes on two cores with nothing else to do)
 
-From the network and the batches of `tuned` one of the four is doubled again and again; inputs are random tokens, so that
-sources can be longer than the task's. It writes scaling.json, and a picture for each of the four, beside this file.
+From the network and the batches of `tuned` one of the four is doubled again and again; inputs are random tokens, so
+that sources can be longer than the task's. It writes scaling.json, and a picture for each of the four, beside this file.
 Where there is a GPU, it measures that.
 """
 
@@ -73,8 +73,9 @@ def stops_paying(lever: str, milliseconds: dict[int, float]) -> int | None:
 
 def measured(device: torch.device) -> dict[str, dict[int, float]]:
     """By lever and value: milliseconds a step."""
-    found: dict[str, dict[int, float]] = {lever: {} for lever in LEVERS}
-    for lever, value in tqdm([(lever, value) for lever in LEVERS for value in values(lever)], "settings"):
+    found: dict[str, dict[int, float]] = {name: {} for name in LEVERS}
+    settings = [(name, value) for name in LEVERS for value in values(name)]
+    for lever, value in tqdm(settings, "settings"):
         change = {} if lever == "length" else {lever: value}
         length = value if lever == "length" else TUNED.length
         found[lever][value] = round(1000 * step_seconds(dataclasses.replace(TUNED, **change), length, device), 3)
