@@ -3,8 +3,8 @@
     python benchmarks/scaling.py            (some minutes on two cores with nothing else to do)
 
 From the network and the batches of `tuned` one of the four is doubled again and again; inputs are random tokens, so
-that sources can be longer than the task's. It writes scaling.json, and a picture for each of the four, beside this file.
-Where there is a GPU, it measures that.
+that sources can be longer than the task's. It writes scaling.json and a picture for each of the four, beside this
+file. Where there is a GPU, it measures that.
 """
 
 from __future__ import annotations
