@@ -11,7 +11,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb notebooks/0$(NOTEBOO
 NBVAL := $(RUN) -m pytest -c tests/nbval.ini --rootdir=. --nbval --nbval-current-env --nbval-cell-timeout=600
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-homes lab test test-homes test-browser mutants run student site links verify records clean
+.PHONY: help environment environment-homes lab test test-homes test-browser mutants run student site links verify records bench clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ records: environment  ## measure what notebooks 04 and 06 and the README show (a
 	@$(RUN) benchmarks/batches.py
 	@$(RUN) benchmarks/museum.py
 	@$(RUN) benchmarks/memory.py
+
+bench: environment  ## race the course's recipes against the original and other projects' networks (an hour and a half, nothing else running)
+	@$(RUN) benchmarks/bench.py
 
 clean:  ## remove the environments and everything built; your own my_notebooks/ stays
 	rm -rf .venv .venv-homes build .coverage* .pytest_cache .ruff_cache course_utils.egg-info

@@ -13,6 +13,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from tqdm.notebook import tqdm
 
+from .errors import InputError
 from .plots import STRUCTURE, lines, png, structure
 from .training import Callback, Run
 
@@ -60,7 +61,9 @@ def explore(
 
 
 def slider(label: str, low: int, high: int, value: int | None = None) -> ipywidgets.IntSlider:
-    """A slider over whole numbers, wide enough for its label."""
+    """A slider over whole numbers, wide enough for its label. Without a value it begins at its lowest."""
+    if value is not None and not low <= value <= high:  # ipywidgets would take another without a word
+        raise InputError(f"The slider {label!r} goes from {low} to {high}: it cannot begin at {value}.")
     return ipywidgets.IntSlider(
         value=low if value is None else value,
         min=low,

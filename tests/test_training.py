@@ -528,6 +528,14 @@ def test_an_interrupt_in_the_first_epoch_leaves_a_usable_best_checkpoint(recipe,
     assert same(run.best_model().state_dict(), run.model.state_dict())
 
 
+def test_an_interrupted_run_reports_the_last_epoch_that_it_has_saved(recipe, tmp_path):
+    run = fit(recipe, out=tmp_path, callbacks=[InterruptAt(step=5)])
+    assert len(run.history) == 1
+    assert run.step == recipe.steps_per_epoch
+    assert run.examples == run.history[-1]["examples"]
+    assert same(run.model.state_dict(), load_model(tmp_path / "last.pt").state_dict())
+
+
 def test_an_interrupt_during_validation_leaves_whole_rows_of_history(recipe, monkeypatch):
     looks = itertools.count(1)
 

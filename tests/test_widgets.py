@@ -52,6 +52,13 @@ def test_a_slider_begins_at_its_lowest_value_unless_told_otherwise():
     assert widgets.slider("x", 2, 8).value == 2
     assert widgets.slider("x", 2, 8, 5).value == 5
     assert (widgets.slider("x", 2, 8).min, widgets.slider("x", 2, 8).max) == (2, 8)
+    assert [widgets.slider("x", 2, 8, end).value for end in (2, 8)] == [2, 8]
+
+
+@pytest.mark.parametrize("value", [1, 9])
+def test_a_slider_cannot_begin_outside_its_range(value, refused):
+    with refused("The slider 'x' goes from 2 to 8"):
+        widgets.slider("x", 2, 8, value)
 
 
 def test_a_dropdown_takes_names_or_values_by_name():

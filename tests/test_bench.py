@@ -1,0 +1,97 @@
+"""The side-by-side comparison: who runs when, what counts, and what the report says. The competitors are fakes."""
+
+import json
+
+import bench
+import pytest
+from bench import Competitor
+
+SECONDS = {bench.YARDSTICK: 100.0, "quick": 5.0, "lost": 300.0}
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """The runs that were made, (competitor, seed). The record is elsewhere, and three competitors take what SECONDS
+    says, a second more with each seed."""
+    runs = []
+
+    def competitor(name, exact_match, has_a_budget=False):
+        def run(seed):
+            runs.append((name, seed))
+            return {
+                "seconds": SECONDS[name] + seed,
+                "examples": 640,
+                "exact_match": exact_match(seed),
+                "parameters": 10,
+                "more": "is not kept",
+            }
+
+        return Competitor(run, has_a_budget)
+
+    monkeypatch.setattr(
+        bench,
+        "COMPETITORS",
+        {
+            bench.YARDSTICK: competitor(bench.YARDSTICK, lambda seed: 0.99),
+            "quick": competitor("quick", lambda seed: 0.98 if seed == 0 else 0.995, has_a_budget=True),
+            "lost": competitor("lost", lambda seed: 0.9 if seed == 1 else 0.99),
+        },
+    )
+    for name, file in (("RECORD", "bench.json"), ("REPORT", "BENCH.md"), ("PICTURE", "bench.png")):
+        monkeypatch.setattr(bench, name, tmp_path / file)
+    return runs
+
+
+def test_everyone_runs_one_seed_before_anyone_runs_the_next(runs):
+    bench.main()
+    first = [bench.YARDSTICK, "quick", "lost"]
+    assert runs[:6] == [(name, 0) for name in first] + [(name, 1) for name in first]
+    assert runs[9:] == [("quick", seed) for seed in range(3, 10)]
+
+
+def test_a_stopped_comparison_goes_on_where_it_was(runs, monkeypatch):
+    record = bench.begun()
+    record["runs"] = [
+        {"competitor": "quick", "seed": 0, "parameters": 1, "examples": 1, "seconds": 1, "exact_match": 1}
+    ]
+    bench.RECORD.write_text(json.dumps(record), encoding="utf-8")
+    bench.main()
+    assert ("quick", 0) not in runs
+    assert len(runs) == 3 + 9 + 3
+    assert len(json.loads(bench.RECORD.read_text(encoding="utf-8"))["runs"]) == 16
+
+
+def test_times_of_two_machines_are_not_put_side_by_side(runs, monkeypatch):
+    bench.main()
+    monkeypatch.setattr(bench, "hardware", lambda: "another machine")
+    with pytest.raises(SystemExit, match="another machine"):
+        bench.main()
+
+
+def test_a_budget_counts_by_its_mean_and_a_race_by_each_run(runs):
+    bench.main()
+    quick, yardstick, lost = bench.table(bench.begun())
+    assert [found["competitor"] for found in (quick, yardstick, lost)] == ["quick", bench.YARDSTICK, "lost"]
+    assert (quick["got there"], quick["there"], quick["runs"]) == (True, 9, 10)
+    assert quick["seconds"] == pytest.approx(5 + 4.5)
+    assert (quick["fewest"], quick["most"]) == (5, 14)
+    assert (yardstick["got there"], yardstick["there"], yardstick["seconds"]) == (True, 3, 101)
+    assert (lost["got there"], lost["there"]) == (False, 2)
+
+
+def test_the_report_says_who_is_how_much_faster_and_that_a_lost_race_only_bounds_it(runs):
+    bench.main()
+    rows = {line.split(" | ")[0]: line for line in bench.REPORT.read_text(encoding="utf-8").splitlines()}
+    assert rows["| quick"] == "| quick | 10 | whole budget | 9 of 10 | 640 | 99.35 | 9.5 (5.0 to 14.0) | 10.6 |"
+    assert "| 3 of 3 | 640 | 99.00 | 101.0 (100.0 to 102.0) | 1.0 |" in rows[f"| {bench.YARDSTICK}"]
+    assert "| to the first 99 % | 2 of 3 | 640 | 96.00 | over 301.0 (300.0 to 302.0) | under 0.3 |" in rows["| lost"]
+    assert bench.PICTURE.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_recipe_of_the_course_runs_by_the_command_line():
+    with pytest.raises(bench.subprocess.CalledProcessError):
+        bench.course("no such recipe", 0)
+    done = bench.course("fastest", 0, "--epochs=1")
+    assert done["recipe"] == "fastest"
+    assert done["examples"] == 90 * 64
+    assert done["seconds"] > 0
