@@ -10,31 +10,19 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-import time
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import torch
 from recipes import commit, hardware
 
-from course_utils import SubstringTask, SyntheticDataset
+from course_utils import SubstringTask, SyntheticDataset, seconds
 
 RECORD = Path(__file__).with_suffix(".json")
 ROUNDS = 7
 ONE_AT_A_TIME = 5_000
 BATCH_SIZES = {"cpu": (64, 4_096), "cuda": (4_096, 1_048_576)}
 BATCHES = 50
-
-
-def seconds(work: Callable[[], object], device: str) -> float:
-    """One timing, waiting for the device before each look at the clock."""
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    wait()
-    began = time.perf_counter()
-    work()
-    wait()
-    return time.perf_counter() - began
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ _HOMES = {
         "token_accuracy",
         "token_loss",
     ),
+    "speed": ("CapturedStep", "seconds"),
     "training": (
         "EXACT",
         "EXACT_8",
