@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from course_utils import SubstringTask, build_model, seconds, speed, train_step
-from course_utils.speed import WARM_UP_STEPS, CapturedStep
+from course_utils.speed import CapturedStep
 
 CUDA = torch.device("cuda")
 
@@ -54,7 +54,20 @@ def test_the_first_steps_are_plain_on_a_stream_that_then_records(recipe, monkeyp
 
     losses_of(CapturedStep(step, CUDA), recipe, 6)
     plain = ["side of cuda waits for current", "on side of cuda", "step", "current waits for side of cuda"]
-    assert log == WARM_UP_STEPS * plain + ["recording on side of cuda", "step"]
+    assert log == 3 * plain + ["recording on side of cuda", "step"]
+
+
+def test_the_callers_batches_are_left_alone(recipe, monkeypatch):
+    cpu_graphs.play(monkeypatch)
+    task, model = SubstringTask(recipe.length), build_model(recipe)
+    optimizer, step = optimizer_of(model), CapturedStep(train_step, CUDA)
+    drawn = [task.sample(8) for _ in range(6)]
+    kept = [[tensor.clone() for tensor in batch] for batch in drawn]
+    for batch in drawn:
+        step(model, optimizer, *batch)
+    assert all(
+        torch.equal(*pair) for batch, copy in zip(drawn, kept, strict=True) for pair in zip(batch, copy, strict=True)
+    )
 
 
 def test_looking_at_a_number_cannot_be_recorded(recipe, monkeypatch):
