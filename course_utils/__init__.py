@@ -52,6 +52,7 @@ _HOMES = {
         "train_step",
         "validate",
     ),
+    "ladder": ("climb",),
     "verification": (
         "Certificate",
         "Piece",
