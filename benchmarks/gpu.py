@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import gc
 import io
 import json
 import math
@@ -23,7 +24,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,9 +55,10 @@ from course_utils import (
     sha256_of,
     summary,
 )
-from course_utils.ladder import CAPTURED, RUNGS
+from course_utils.ladder import CAPTURED
 
 ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "gpu"
 MIB = 2**20
 CHAIN = 100  # cells in a row, to measure what one costs
 ROUNDS = 7
@@ -89,6 +92,17 @@ class Plan:
     def sized(self, recipe: Recipe) -> Recipe:
         toy = {"emb_dim": 4, "hidden_dim": 8, "n_layers": 2, "batch_size": 4, "steps_per_epoch": 2, "epochs": 2}
         return dataclasses.replace(recipe, **toy, length=4) if self.rehearsed else recipe
+
+
+@contextlib.contextmanager
+def tf32() -> Iterator[None]:
+    """Matrix products in TF32, as a GPU's GRU takes them anyway."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 # --- The stages -------------------------------------------------------------------------------------------------------
@@ -160,12 +174,19 @@ def floor(plan: Plan) -> dict:
     recipe = plan.sized(TUNED)
     task = SubstringTask(recipe.length)
     cells = 2 * (task.length + recipe.n_layers - 1 + task.n_digits + recipe.n_layers - 1)
-    chain = chain_of_cells(plan.device, recipe.hidden_dim, recipe.batch_size)
-    cell = min(seconds(chain, plan.device) for _ in range(ROUNDS)) / CHAIN
+    with tf32():
+        chain = chain_of_cells(plan.device, recipe.hidden_dim, recipe.batch_size)
+        cell = min(seconds(chain, plan.device) for _ in range(ROUNDS)) / CHAIN
     rung = dataclasses.replace(CAPTURED, bf16=False, batch_size=recipe.batch_size, captured=plan.captured)
     (row,) = climb(plan.device, (rung,), recipe, rounds=1 if plan.rehearsed else ROUNDS)
     bound = cells * cell
-    return {"cells": cells, "seconds a cell": cell, "floor": bound, "step": row["seconds"], "times": row["seconds"] / bound}
+    return {
+        "dependent cells": cells,
+        "seconds a cell": cell,
+        "seconds at the floor": bound,
+        "seconds a step": row["seconds"],
+        "times the floor": row["seconds"] / bound,
+    }
 
 
 @torch.no_grad()
@@ -200,6 +221,7 @@ def memory(plan: Plan) -> dict:
     found = {}
     for name, captured in (("plain", False), ("captured", plan.captured)):
         if plan.captured:
+            gc.collect()  # what earlier stages left
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         fit(dataclasses.replace(plan.sized(TUNED), epochs=1), device=plan.device, captured=captured)
@@ -270,17 +292,13 @@ def large_count(plan: Plan) -> dict:
     """Every input with a network of 2,177,034 parameters, trained here for longer; matrix products in TF32."""
     recipe, folder = plan.sized(LONGER), plan.folder / "tuned-and-longer"
     run = fit(recipe, device=plan.device, out=folder, resume=True, captured=plan.captured)
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
+    with tf32():
         certificate = counted(plan, folder / "last.pt", SubstringTask(recipe.length), "large-count")
-    finally:
-        torch.set_float32_matmul_precision(before)
     return {"recipe": dataclasses.asdict(recipe), "training seconds": run.seconds, "certificate": certificate}
 
 
 def counted(plan: Plan, checkpoint: Path, task: SubstringTask, name: str, one_block: bool = False) -> dict:
-    """The certificate as plain data, but for its failures; NotDoneError, with what was counted saved, at the deadline."""
+    """The certificate as plain data, but for its failures. At the deadline NotDoneError; what was counted is saved."""
     path = plan.folder / f"{name}.json"
     so_far = load_certificate(path, checkpoint) if path.exists() else None
 
@@ -355,6 +373,7 @@ def machine(plan: Plan, commit: str) -> dict:
         versions |= {"CUDA": torch.version.cuda, "cuDNN": torch.backends.cudnn.version()}
     return {
         "hardware": torch.cuda.get_device_name() if plan.captured else recipes.hardware(),
+        "host": recipes.hardware(),
         "versions": versions,
         "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
@@ -378,8 +397,9 @@ def run(plan: Plan, stages: list[str], commit: str) -> list[str]:
         began = time.perf_counter()
         try:
             result = STAGES[name](plan)
-        except (NotDoneError, InputError, RuntimeError) as error:
-            print(f"not done: {error}", file=sys.stderr)
+        except Exception as error:  # the other stages may well be done
+            said = str(error) if isinstance(error, NotDoneError | InputError) else traceback.format_exc()
+            print(f"not done: {said}", file=sys.stderr)
             left.append(name)
             continue
         took = time.perf_counter() - began
@@ -406,13 +426,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rehearse", action="store_true", help="every stage at toy sizes on the CPU, into build/")
     parser.add_argument("--commit", help="the commit that is measured (default: git's)")
     options = parser.parse_args(arguments)
-    build = ROOT / "build" / "gpu"
     deadline = time.monotonic() + 60 * options.minutes
     if options.rehearse:
-        folder = build / "rehearsal"
+        folder = BUILD / "rehearsal"
         plan = Plan(torch.device("cpu"), folder / "gpu.json", folder, 2, 1, deadline, rehearsed=True)
     elif torch.cuda.is_available():
-        plan = Plan(torch.device("cuda"), record_path("gpu.json"), build, 10, 3, deadline)
+        plan = Plan(torch.device("cuda"), record_path("gpu.json"), BUILD, 10, 3, deadline)
     else:
         print("There is no CUDA GPU here: run this where there is one, or try it with --rehearse.", file=sys.stderr)
         return 2
