@@ -17,6 +17,7 @@ from course_utils import (
     SubstringTask,
     build_model,
     count_parameters,
+    plots,
     record_path,
     save_checkpoint,
 )
@@ -178,6 +179,64 @@ def test_in_earnest_the_recipes_are_those_of_the_package(build):
     assert [plan.sized(recipe) for recipe in (TUNED, FASTEST, ORIGINAL)] == [TUNED, FASTEST, ORIGINAL]
     assert count_parameters(build_model(gpu.LONGER)) == 2_177_034
     assert gpu.LONGER.examples > 100 * TUNED.examples
+
+
+RUNGS_MEASURED = [
+    {"name": "loop", "batch_size": 32, "seconds": 0.1, "examples_per_second": 320.0},
+    {"name": "captured step", "batch_size": 512, "seconds": 0.002, "examples_per_second": 256_000.0},
+]
+STAGE = {"hardware": "GPU X", "versions": {"torch": "9.9"}, "date": "2030-01-01", "rungs": RUNGS_MEASURED}
+
+
+@pytest.fixture
+def ladder_of_the_notebook(build, monkeypatch, capsys):
+    """Run notebook 04's cell on a device; returns what is printed and the titles of its figures."""
+    stored = json.loads((ROOT / "notebooks" / "04_cuda_training.ipynb").read_text(encoding="utf-8"))
+    (source,) = ["".join(cell["source"]) for cell in stored["cells"] if "climb(device)" in "".join(cell["source"])]
+
+    def run(device, record=None):
+        if record:
+            (build / "gpu.json").write_text(json.dumps(record), encoding="utf-8")
+        figures = []
+        space = {
+            "device": torch.device(device),
+            "torch": torch,
+            "plots": plots,
+            "climb": lambda device: RUNGS_MEASURED,
+            "record_path": gpu.record_path,
+            "load_record": lambda name: json.loads(gpu.record_path(f"{name}.json").read_text(encoding="utf-8")),
+            "show": lambda figure, alt, measured: figures.append(figure.axes[0].get_title("left")),
+        }
+        exec(source, space)
+        return capsys.readouterr().out, figures
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "GPU Y")
+    return run
+
+
+TABLE = (
+    "loop                  100.00 ms a step           320 examples a second,   1.0 times the rung before\n"
+    "captured step           2.00 ms a step       256,000 examples a second, 800.0 times the rung before\n"
+)
+
+
+def test_the_notebook_measures_the_ladder_where_there_is_a_gpu(ladder_of_the_notebook):
+    printed, figures = ladder_of_the_notebook("cuda", {"stages": {"ladder": STAGE}})
+    assert figures == ["The same network on a GPU (measured here, GPU Y)"]
+    assert printed == TABLE
+
+
+def test_without_a_gpu_the_notebook_shows_the_record_and_says_what_it_was_made_on(ladder_of_the_notebook):
+    printed, figures = ladder_of_the_notebook("cpu", {"stages": {"ladder": STAGE}})
+    assert figures == ["The same network on a GPU (recorded: GPU X, torch 9.9, 2030-01-01)"]
+    assert printed == TABLE
+
+
+@pytest.mark.parametrize("record", [None, {"stages": {}}])
+def test_without_a_record_either_the_notebook_says_that_nothing_was_measured(record, ladder_of_the_notebook):
+    printed, figures = ladder_of_the_notebook("cpu", record)
+    assert printed == "Not measured on a GPU yet: run this notebook where there is one, or `make gpu`.\n"
+    assert figures == []
 
 
 def test_what_has_not_run_on_a_gpu_is_on_the_list():
