@@ -178,7 +178,7 @@ def train_step(
     The coins are flipped with the generator, or given: see `Seq2Seq.forward`.
     """
     model.train()
-    logits = model(source, target, teacher_forcing_ratio, coins, coin_generator)
+    logits = model(source, target, teacher_forcing_ratio, coins=coins, generator=coin_generator)
     loss = token_loss(logits, target)
     optimizer.zero_grad()
     loss.backward()
