@@ -55,12 +55,16 @@ def test_a_step_is_the_one_that_the_rung_names(rung, recipe, steps_taken):
     returned = [step(), step()]
     sources = [source for source, *_ in steps_taken]
     assert not torch.equal(*sources)
+    if rung.data_on_the_device:
+        drawn, _ = SubstringTask(recipe.length).sample(5, torch.Generator().manual_seed(0))
+        assert torch.equal(sources[0], drawn)
     for (source, target, ratio, dtype, optimizer, loss), value in zip(steps_taken, returned, strict=True):
         assert source.shape == (5, recipe.length)
         assert torch.equal(target, SubstringTask(recipe.length).solve(source))
         assert ratio == (1.0 if rung.one_decoder_call else 0.5)
         assert dtype == (torch.bfloat16 if rung.bf16 else torch.float32)
         assert optimizer.param_groups[0]["lr"].item() == pytest.approx(recipe.learning_rate)
+        assert optimizer.defaults["capturable"] is False
         assert value == loss
         assert isinstance(value, float) == (rung == LOOP)  # the others leave the loss where it is
 
