@@ -4,6 +4,7 @@ RUN := .venv/bin/python
 RUN_HOMES := .venv-homes/bin/python
 NOTEBOOK ?=
 LAB_ARGS ?=
+GPU_ARGS ?=
 REPO ?=
 SPACE := $(subst ,, )
 NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb notebooks/0$(NOTEBOOK)_*.ipynb))
@@ -11,7 +12,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb notebooks/0$(NOTEBOO
 NBVAL := $(RUN) -m pytest -c tests/nbval.ini --rootdir=. --nbval --nbval-current-env --nbval-cell-timeout=600
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-homes lab test test-homes test-browser mutants run student site links verify records bench clean
+.PHONY: help environment environment-homes lab test test-homes test-browser mutants run student site links verify records bench gpu clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +66,9 @@ records: environment  ## measure what notebooks 04 and 06 and the README show (a
 
 bench: environment  ## race the course's recipes against the original and other projects' networks (an hour and a half, nothing else running)
 	@$(RUN) benchmarks/bench.py
+
+gpu: environment  ## run the tests and measurements that need a CUDA GPU; GPU_ARGS="--stage ladder", or --rehearse without one
+	@$(RUN) benchmarks/gpu.py $(GPU_ARGS)
 
 clean:  ## remove the environments and everything built; your own my_notebooks/ stays
 	rm -rf .venv .venv-homes build .coverage* .pytest_cache .ruff_cache course_utils.egg-info

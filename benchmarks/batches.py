@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-import time
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import torch
 from recipes import commit, hardware
 
-from course_utils import SubstringTask, SyntheticDataset
+from course_utils import SubstringTask, SyntheticDataset, seconds
 
 RECORD = Path(__file__).with_suffix(".json")
 ROUNDS = 7
@@ -27,40 +25,41 @@ BATCH_SIZES = {"cpu": (64, 4_096), "cuda": (4_096, 1_048_576)}
 BATCHES = 50
 
 
-def seconds(work: Callable[[], object], device: str) -> float:
-    """One timing, waiting for the device before each look at the clock."""
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    wait()
-    began = time.perf_counter()
-    work()
-    wait()
-    return time.perf_counter() - began
+def rates(sizes: dict[str, tuple[int, ...]], rounds: int = ROUNDS, one_at_a_time: int = ONE_AT_A_TIME) -> dict:
+    """Examples per second, and how many times as fast that is: one at a time, and in batches of the sizes of a device.
 
-
-def main() -> None:
+    Medians of several rounds, interleaved, so that a slow spell of the machine hits all alike.
+    """
     task = SubstringTask()
-    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-    rates: dict[str, list[float]] = {"one at a time": []}
-    for _ in range(ROUNDS):  # interleaved, so that a slow spell of the machine hits all alike
-        rates["one at a time"].append(ONE_AT_A_TIME / seconds(lambda: list(SyntheticDataset(ONE_AT_A_TIME)), "cpu"))
-        for device in devices:
+    taken: dict[str, list[float]] = {"one at a time": []}
+    for _ in range(rounds):
+        alone = seconds(lambda: list(SyntheticDataset(one_at_a_time)), "cpu")
+        taken["one at a time"].append(one_at_a_time / alone)
+        for device, sizes_there in sizes.items():
             generator = torch.Generator(device).manual_seed(0)
-            for n in BATCH_SIZES[device]:
+            for n in sizes_there:
 
                 def draw(n: int = n, generator: torch.Generator = generator) -> None:
                     for _ in range(BATCHES):
                         task.sample(n, generator)
 
-                rates.setdefault(f"{device}, batches of {n}", []).append(BATCHES * n / seconds(draw, device))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+                taken.setdefault(f"{device}, batches of {n}", []).append(BATCHES * n / seconds(draw, device))
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    return {
+        "examples per second": {name: round(value) for name, value in medians.items()},
+        "times as fast": {name: round(value / medians["one at a time"], 1) for name, value in medians.items()},
+    }
+
+
+def main() -> None:
+    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     record = {
         "made by": "python benchmarks/batches.py",
         "hardware": hardware(),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "commit": commit(),
         "date": date.today().isoformat(),
-        "examples per second": {name: round(value) for name, value in medians.items()},
-        "times as fast": {name: round(value / medians["one at a time"], 1) for name, value in medians.items()},
+        **rates({device: BATCH_SIZES[device] for device in devices}),
     }
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record["times as fast"], indent=1))

@@ -27,6 +27,7 @@ _HOMES = {
         "token_accuracy",
         "token_loss",
     ),
+    "speed": ("CapturedStep", "seconds"),
     "training": (
         "EXACT",
         "EXACT_8",
@@ -53,6 +54,7 @@ _HOMES = {
         "validate",
     ),
     "parallel": ("TorchrunProcess", "device_of_process", "process_of_torchrun"),
+    "ladder": ("climb",),
     "verification": (
         "Certificate",
         "Piece",

@@ -80,6 +80,7 @@ def _train(options: argparse.Namespace) -> int:
             until=options.until,
             out=out,
             resume=options.resume,
+            captured=options.captured,
             process=process,
         )
     if not process.is_first:
@@ -227,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--until", type=float, metavar="SHARE", help="stop at this exact match on held-out examples")
     train.add_argument("--out", metavar="DIR", help="where checkpoints go (default: runs/RECIPE-seedN)")
     train.add_argument("--resume", action="store_true", help="go on from DIR's last checkpoint")
+    train.add_argument("--captured", action="store_true", help="on a GPU, replay each step as a CUDA graph")
     train.set_defaults(verb=_train)
 
     score = verbs.add_parser("evaluate", help="score a checkpoint on held-out examples")

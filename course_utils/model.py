@@ -107,17 +107,15 @@ class Seq2Seq(nn.Module):
         n_steps = target.shape[1]
         if not 0 <= teacher_forcing_ratio <= 1:
             raise InputError(f"The teacher forcing ratio is a share from 0 to 1, not {teacher_forcing_ratio}.")
+        hidden = self.encoder(source)
+        if coins is None and teacher_forcing_ratio == 1:
+            # The decoder never reads a guess of its own, so all steps can be one call.
+            return self.decoder(shift_right(target), hidden)[0]
         if coins is None:
-            if teacher_forcing_ratio in (0, 1):  # nothing is left to chance, so no random number is taken
-                coins = torch.full((n_steps,), teacher_forcing_ratio == 1)
-            else:
-                coins = torch.rand(n_steps, generator=generator) < teacher_forcing_ratio
+            coins = flip_coins(n_steps, teacher_forcing_ratio, generator)
         coins = torch.as_tensor(coins, dtype=torch.bool)
         if coins.shape not in [(n_steps,), tuple(target.shape)]:
             raise InputError(f"Coins must have shape ({n_steps},) or {tuple(target.shape)}, not {tuple(coins.shape)}.")
-        hidden = self.encoder(source)
-        if coins.all():  # the decoder never reads a guess of its own, so all steps can be one call
-            return self.decoder(shift_right(target), hidden)[0]
         coins = coins.to(source.device).expand_as(target)
         token = start_tokens(source)
         logits = []
@@ -144,6 +142,13 @@ class Seq2Seq(nn.Module):
             token = logits.argmax(-1)
             tokens.append(token)
         return torch.cat(tokens, dim=1)
+
+
+def flip_coins(n_steps: int, teacher_forcing_ratio: float, generator: torch.Generator | None = None) -> Tensor:
+    """Booleans (n_steps,) on the CPU: what `Seq2Seq.forward` decides by unless it is given coins."""
+    if teacher_forcing_ratio in (0, 1):  # nothing is left to chance, so no random number is taken
+        return torch.full((n_steps,), teacher_forcing_ratio == 1)
+    return torch.rand(n_steps, generator=generator) < teacher_forcing_ratio
 
 
 def start_tokens(source: Tensor) -> Tensor:

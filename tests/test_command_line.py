@@ -399,6 +399,7 @@ BAD_COMMANDS = {
     "train --recipe nonsense": "no recipe 'nonsense'",
     "train --recipe tiny --device gpu": "no device 'gpu'",
     "train --recipe tiny --device cuda": "no CUDA GPU",
+    "train --recipe tiny --captured": "Only a GPU replays a captured step",
     "train --recipe tiny --seed one": "invalid int value",
     "train --recipe tiny --seed 99999999999999999999": "seed",
     "train --recipe tiny --until 99": "until is a share",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import cpu_graphs
 import numpy as np
 import pytest
 import torch
@@ -23,6 +24,7 @@ from course_utils import (
     RECIPES,
     TUNED,
     Callback,
+    CapturedStep,
     InputError,
     PrintExamples,
     ProgressBar,
@@ -520,6 +522,11 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(each_recipe, tmp_path):
     assert same(load_model(tmp_path / "best.pt").state_dict(), whole.best_state)
 
 
+def test_several_processes_cannot_capture_their_steps(recipe, refused):
+    with refused("Several processes"):
+        fit(recipe, captured=True, process=training.Process())
+
+
 def test_an_interrupt_in_the_first_epoch_leaves_a_usable_best_checkpoint(recipe, tmp_path):
     run = fit(recipe, out=tmp_path, callbacks=[InterruptAt(step=2)])
     assert run.interrupted
@@ -642,6 +649,42 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(recipe, tmp_
     (tmp_path / "file").touch()
     with refused("cannot be written to"):
         fit(recipe, out=tmp_path / "file" / "below", callbacks=[InterruptAt(step=1)])
+
+
+# --- Captured ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def graphs_on_the_cpu(monkeypatch):
+    """Let a CPU capture steps, as `cpu_graphs` plays it; `tests/gpu` captures in earnest."""
+    cpu_graphs.play(monkeypatch)
+    monkeypatch.setattr(training, "CapturedStep", lambda step, device: CapturedStep(step, torch.device("cuda")))
+
+
+@pytest.mark.usefixtures("graphs_on_the_cpu")
+def test_a_captured_run_has_the_losses_of_a_plain_one(each_recipe):
+    recipe = dataclasses.replace(each_recipe, steps_per_epoch=5)
+    captured, plain = fit(recipe, captured=True), fit(recipe)
+    assert isinstance(captured.train_step, CapturedStep)
+    assert captured.step_losses == pytest.approx(plain.step_losses, abs=1e-6)
+    assert captured.best_epoch == plain.best_epoch
+
+
+@pytest.mark.usefixtures("graphs_on_the_cpu")
+@pytest.mark.parametrize("ways", list(itertools.product([True, False], repeat=2)), ids=str)
+def test_a_run_may_be_resumed_captured_or_not(ways, each_recipe, tmp_path):
+    recipe = dataclasses.replace(each_recipe, steps_per_epoch=5)
+    first, then = ways
+    fit(recipe, out=tmp_path, callbacks=[InterruptAt(step=8)], captured=first)
+    resumed = fit(recipe, out=tmp_path, resume=True, captured=then)
+    assert resumed.step_losses == pytest.approx(fit(recipe).step_losses, abs=1e-6)
+    (group,) = resumed.optimizer.param_groups
+    assert (isinstance(group["lr"], Tensor), group["capturable"]) == (then, then)
+
+
+def test_without_a_gpu_no_run_is_captured(recipe, refused):
+    with refused("Only a GPU replays a captured step"):
+        fit(recipe, captured=True)
 
 
 # --- Checkpoints ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,247 @@
+"""`make gpu`: rehearsed on the CPU at toy sizes, refused without a GPU, resumed, and its gaps on one visible list."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import gpu
+import pytest
+import torch
+
+from course_utils import (
+    FASTEST,
+    ORIGINAL,
+    TUNED,
+    InputError,
+    SubstringTask,
+    build_model,
+    count_parameters,
+    plots,
+    record_path,
+    save_checkpoint,
+)
+from course_utils.ladder import RUNGS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def build(tmp_path, monkeypatch):
+    """Everything goes into a folder of the test's own."""
+    monkeypatch.setattr(gpu, "BUILD", tmp_path)
+    monkeypatch.setattr(gpu, "record_path", lambda name: tmp_path / name if name == "gpu.json" else record_path(name))
+    return tmp_path
+
+
+def stages_of(path):
+    return json.loads(path.read_text(encoding="utf-8"))["stages"]
+
+
+def test_every_stage_can_be_rehearsed(build, capsys):
+    assert gpu.main(["--rehearse", "--commit", "abc"]) == 0, capsys.readouterr().err
+    stages = stages_of(build / "rehearsal" / "gpu.json")
+    assert list(stages) == list(gpu.STAGES)
+    for result in stages.values():
+        assert {"hardware", "versions", "date", "took"} <= result.keys()
+        assert result["commit"] == "abc"
+    assert stages["tests"]["skipped"] >= 15
+    assert min(stages["start-up"]["seconds"].values()) > 0
+    assert [row["name"] for row in stages["ladder"]["rungs"]] == [rung.name for rung in RUNGS[:-1]]
+    for name, runs in (("tuned", 2), ("fastest", 2), ("original", 1)):
+        assert [run["seed"] for run in stages[name]["runs"]] == list(range(runs))
+    assert stages["exact count"]["certificate"]["inputs"] == 9**5
+    assert stages["exact count"]["certificate"]["errors"] == 0
+    assert stages["large count"]["certificate"]["complete"]
+    assert stages["notebook"]["claims that hold"] == 2
+    assert not (build / "gpu.json").exists()
+
+
+def test_without_a_gpu_it_says_so_in_one_sentence(build, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == 2
+    assert re.fullmatch(r"There is no CUDA GPU here: [^\n]+\.\n", capsys.readouterr().err)
+    assert list(build.iterdir()) == []
+
+
+# --- Resuming ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy_stages(monkeypatch):
+    """Three stages that only say that they were run, the second of which fails at first."""
+    ran = []
+
+    def stage(name):
+        def work(plan):
+            ran.append(name)
+            if name == "b" and ran.count("b") == 1:
+                raise gpu.NotDoneError("half of it is left.")
+            return {"number": 1 / 3}
+
+        return work
+
+    monkeypatch.setattr(gpu, "STAGES", {name: stage(name) for name in "abc"})
+    return ran
+
+
+def test_what_is_done_is_not_done_again(build, toy_stages, capsys):
+    rehearse = ["--rehearse", "--commit", "abc"]
+    assert gpu.main(rehearse) == 1
+    said = capsys.readouterr().err
+    assert "not done: half of it is left.\n" in said
+    assert said.endswith("Not done: b.\n")
+    path = build / "rehearsal" / "gpu.json"
+    assert list(stages_of(path)) == ["a", "c"]
+    assert gpu.main(rehearse) == 0
+    assert gpu.main(rehearse) == 0
+    assert toy_stages == ["a", "b", "c", "b"]
+    assert gpu.main([*rehearse, "--stage", "c", "--stage", "a"]) == 0
+    assert toy_stages == ["a", "b", "c", "b", "c", "a"]
+    assert stages_of(path)["a"]["number"] == 0.33333
+
+
+def test_no_stage_is_begun_when_the_time_is_over(toy_stages, capsys):
+    assert gpu.main(["--rehearse", "--commit", "abc", "--minutes", "0"]) == 1
+    assert toy_stages == []
+    assert capsys.readouterr().err == "Not done: a, b, c.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(InputError("Say it."), "not done: Say it.\n"), (KeyError("x"), "Traceback")]
+)
+def test_a_stage_that_fails_is_said_and_passed_over(error, words, build, toy_stages, capsys, monkeypatch):
+    def fail(plan):
+        raise error
+
+    monkeypatch.setitem(gpu.STAGES, "a", fail)
+    assert gpu.main(["--rehearse", "--commit", "abc"]) == 1
+    assert words in capsys.readouterr().err
+    assert list(stages_of(build / "rehearsal" / "gpu.json")) == ["c"]
+
+
+def test_a_long_count_stops_at_the_deadline_and_goes_on(build, recipe):
+    checkpoint, task = build / "model.pt", SubstringTask(6)  # six blocks of 6,561 inputs
+    save_checkpoint({"model": build_model(recipe).state_dict()}, checkpoint)
+
+    def count(deadline):
+        plan = gpu.Plan(torch.device("cpu"), build / "gpu.json", build, 1, 1, deadline)
+        return gpu.counted(plan, checkpoint, task, "some-count")
+
+    for counted in ("6,561", "13,122"):
+        with pytest.raises(gpu.NotDoneError, match=f"^{counted} of 39,366 inputs are counted; call again"):
+            count(deadline=0)
+    certificate = count(math.inf)
+    assert (certificate["inputs"], certificate["complete"]) == (39_366, True)
+    assert certificate["errors"] == sum(certificate["errors_by_pair"].values()) > 0
+    assert certificate["inputs a second"] == pytest.approx(39_366 / certificate["seconds"])
+    assert "failures" not in certificate
+
+
+def test_products_are_in_tf32_inside_and_as_they_were_afterwards():
+    with gpu.tf32():
+        assert torch.get_float32_matmul_precision() == "high"
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+# --- What is measured -------------------------------------------------------------------------------------------------
+
+
+def test_the_floor_counts_the_cells_that_wait_for_each_other(build, monkeypatch):
+    monkeypatch.setattr(gpu, "seconds", lambda work, device: 0.1)
+    monkeypatch.setattr(gpu, "climb", lambda *_, **__: [{"seconds": 0.088}])
+    plan = gpu.Plan(torch.device("cpu"), build, build, 1, 1, math.inf)
+    found = gpu.floor(plan)
+    assert found["dependent cells"] == 44  # ten tokens and two more layers, eight and two more, there and back
+    assert found["seconds a cell"] == pytest.approx(0.001)
+    assert found["seconds at the floor"] == pytest.approx(0.044)
+    assert found["times the floor"] == pytest.approx(2)
+
+
+def test_each_cell_of_the_chain_waits_for_the_one_before(monkeypatch):
+    products = []
+    real = torch.addmm
+
+    def watch(bias, hidden, weight):
+        products.append(hidden)
+        return real(bias, hidden, weight)
+
+    monkeypatch.setattr(torch, "addmm", watch)
+    last = gpu.chain_of_cells(torch.device("cpu"), 8, 3)()
+    assert len(products) == gpu.CHAIN
+    assert last.shape == products[0].shape == (3, 8)
+    assert not torch.equal(products[0], products[1])
+
+
+def test_in_earnest_the_recipes_are_those_of_the_package(build):
+    plan = gpu.Plan(torch.device("cuda"), build, build, 10, 3, math.inf)
+    assert plan.captured
+    assert [plan.sized(recipe) for recipe in (TUNED, FASTEST, ORIGINAL)] == [TUNED, FASTEST, ORIGINAL]
+    assert count_parameters(build_model(gpu.LONGER)) == 2_177_034
+    assert gpu.LONGER.examples > 100 * TUNED.examples
+
+
+RUNGS_MEASURED = [
+    {"name": "loop", "batch_size": 32, "seconds": 0.1, "examples_per_second": 320.0},
+    {"name": "captured step", "batch_size": 512, "seconds": 0.002, "examples_per_second": 256_000.0},
+]
+STAGE = {"hardware": "GPU X", "versions": {"torch": "9.9"}, "date": "2030-01-01", "rungs": RUNGS_MEASURED}
+
+
+@pytest.fixture
+def ladder_of_the_notebook(build, monkeypatch, capsys):
+    """Run notebook 04's cell on a device; returns what is printed and the titles of its figures."""
+    stored = json.loads((ROOT / "notebooks" / "04_cuda_training.ipynb").read_text(encoding="utf-8"))
+    (source,) = ["".join(cell["source"]) for cell in stored["cells"] if "climb(device)" in "".join(cell["source"])]
+
+    def run(device, record=None):
+        if record:
+            (build / "gpu.json").write_text(json.dumps(record), encoding="utf-8")
+        figures = []
+        space = {
+            "device": torch.device(device),
+            "torch": torch,
+            "plots": plots,
+            "climb": lambda device: RUNGS_MEASURED,
+            "record_path": gpu.record_path,
+            "load_record": lambda name: json.loads(gpu.record_path(f"{name}.json").read_text(encoding="utf-8")),
+            "show": lambda figure, alt, measured: figures.append(figure.axes[0].get_title("left")),
+        }
+        exec(source, space)
+        return capsys.readouterr().out, figures
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "GPU Y")
+    return run
+
+
+TABLE = (
+    "loop                  100.00 ms a step           320 examples a second,   1.0 times the rung before\n"
+    "captured step           2.00 ms a step       256,000 examples a second, 800.0 times the rung before\n"
+)
+
+
+def test_the_notebook_measures_the_ladder_where_there_is_a_gpu(ladder_of_the_notebook):
+    printed, figures = ladder_of_the_notebook("cuda", {"stages": {"ladder": STAGE}})
+    assert figures == ["The same network on a GPU (measured here, GPU Y)"]
+    assert printed == TABLE
+
+
+def test_without_a_gpu_the_notebook_shows_the_record_and_says_what_it_was_made_on(ladder_of_the_notebook):
+    printed, figures = ladder_of_the_notebook("cpu", {"stages": {"ladder": STAGE}})
+    assert figures == ["The same network on a GPU (recorded: GPU X, torch 9.9, 2030-01-01)"]
+    assert printed == TABLE
+
+
+@pytest.mark.parametrize("record", [None, {"stages": {}}])
+def test_without_a_record_either_the_notebook_says_that_nothing_was_measured(record, ladder_of_the_notebook):
+    printed, figures = ladder_of_the_notebook("cpu", record)
+    assert printed == "Not measured on a GPU yet: run this notebook where there is one, or `make gpu`.\n"
+    assert figures == []
+
+
+def test_what_has_not_run_on_a_gpu_is_on_the_list():
+    text = (ROOT / "benchmarks" / "RECORDS.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"\*\*Not run on a GPU yet\*\*.*?\n\n(.*?)(?:\n\n|\Z)", text, flags=re.S) or [""]
+    record = record_path("gpu.json")
+    done = stages_of(record) if record.exists() else {}
+    assert re.findall(r"^- `([^`]+)`:", listed, flags=re.M) == [name for name in gpu.STAGES if name not in done]
