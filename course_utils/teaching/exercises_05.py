@@ -386,7 +386,7 @@ def _one_call(answer: Callable, arguments: tuple) -> object:
 
     def whole(_: object, inputs: tuple[Tensor, Tensor]) -> None:
         n_read, n_tokens = inputs[0].shape[1], target.shape[1]
-        if n_read == 1 < n_tokens:
+        if n_read == 1:
             raise WrongAnswer("The decoder is called for single tokens, one after another.")
         if n_read < n_tokens:
             raise WrongAnswer(f"The decoder is called on rows of {n_read} tokens; the target's have {n_tokens}.")
