@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from functools import cache
 from itertools import accumulate
 from statistics import fmean
 
@@ -157,6 +158,7 @@ register(
 # 5.2
 
 
+@cache  # several of the mistakes begin with the right answer
 def highest_rate(errors: int, n: int) -> float:
     return canonical_highest_rate(errors, n)
 
@@ -322,8 +324,8 @@ register(
             Mistake(
                 "too-coarse",
                 _in_steps(round, 100),
-                "You are close. But your rate goes in steps, or is rounded, and more than a relative error of 0.00001 "
-                "is not let pass. Halving an interval gets there soon.",
+                "You are close, but your rate goes in steps, or is rounded. A relative error of 0.00001 is all that "
+                "passes. Halving an interval gets there soon.",
                 also=(
                     _in_steps(math.floor, 100),
                     *(
@@ -515,6 +517,28 @@ register(
                 "how-many",
                 lambda model, source, target: failing(model, source, target).sum(),
                 "This is how many fail. Which ones? One verdict for each input.",
+            ),
+            Mistake(
+                "which-numbers",
+                lambda model, source, target: failing(model, source, target).nonzero().flatten(),
+                "You name the inputs that fail. A verdict for each input is asked for, True or False.",
+                also=(
+                    lambda model, source, target: failing(model, source, target).nonzero(),
+                    lambda model, source, target: source[failing(model, source, target)],
+                ),
+            ),
+            Mistake(
+                "one-truth-value",
+                _failing_as(lambda guess, target: not (guess == target).all(dim=1)),
+                "Python's `not`, `and`, `if` and `any(…)` ask for one truth value, and you have many. Tensors have "
+                "their own.",
+            ),
+            Mistake(
+                "decoder-gives-two",
+                lambda model, source, target: (model.decoder(target, model.encoder(source)).argmax(-1) != target).any(
+                    1
+                ),
+                "The decoder gives two things back, logits and its new state.",
             ),
             Mistake(
                 "ties-fail",
@@ -719,7 +743,7 @@ def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
         return None
     return {
         f"the number of failures in each count, where rounds = {rounds}": history,
-        "what it was trained on, round by round": trainings,
+        f"what it was trained on, round by round, where rounds = {rounds}": trainings,
     }
 
 
@@ -744,16 +768,32 @@ def _loop_as(
     return answer
 
 
-def _counts_before_training_only(count: Callable, train: Callable, rounds: int) -> list[int]:
-    found, history = [], []
-    for _ in range(rounds):
-        failures = count()
-        history.append(len(failures))
-        if not failures:
-            break
-        found = found + failures
-        train(found)
-    return history
+def _counts_only_before_training(more: int) -> Callable:
+    """A wrong loop: this many rounds more than are allowed, and no count behind the last training."""
+
+    def answer(count: Callable, train: Callable, rounds: int) -> list[int]:
+        found, history = [], []
+        for _ in range(rounds + more):
+            failures = count()
+            history.append(len(failures))
+            if not failures:
+                break
+            found = found + failures
+            train(found)
+        return history
+
+    return answer
+
+
+def _tells_the_failures(count: Callable, train: Callable, rounds: int) -> list[list[list[int]]]:
+    counts = []
+
+    def kept() -> list[list[int]]:
+        counts.append(count())
+        return counts[-1]
+
+    until_none_fails(kept, train, rounds)
+    return counts
 
 
 def _each_by_itself(count: Callable, train: Callable, rounds: int) -> list[int]:
@@ -863,7 +903,18 @@ register(
                 "last-count-not-told",
                 _loop_as(told=lambda history, found: history[:-1]),
                 "The last count is missing in your list, and it is the one that says whether the network is right now.",
-                also=(_counts_before_training_only,),
+                also=(_counts_only_before_training(0),),
+            ),
+            Mistake(
+                "trains-after-the-last-count",
+                _counts_only_before_training(1),
+                "After the last count you train once more. That is more often than `rounds` allows, and nothing says "
+                "what came of it.",
+            ),
+            Mistake(
+                "failures-not-their-number",
+                _tells_the_failures,
+                "Your list holds the failures themselves. How many were there in each count?",
             ),
             Mistake(
                 "first-count-not-told",
@@ -985,6 +1036,21 @@ register(
                 lambda logits, target: _leads(logits, target).abs().amin(dim=1),
                 "You take the size of the leads without their sign. Where a wrong token wins, the lead is negative.",
                 also=(lambda logits, target: margin(logits, target).abs(),),
+            ),
+            Mistake(
+                "places-mixed",
+                lambda logits, target: (
+                    logits.gather(-1, target[..., None])[..., 0].amin(1)
+                    - logits.scatter(-1, target[..., None], -math.inf).amax((1, 2))
+                ),
+                "You hold the weakest right token against the strongest wrong one, whatever their places. A lead is "
+                "between tokens of the same place.",
+            ),
+            Mistake(
+                "index-too-flat",
+                lambda logits, target: margin(logits.gather(-1, target), target),
+                "`gather` and `scatter` want an index with as many axes as the logits have. `target` has one less.",
+                also=(lambda logits, target: margin(logits.scatter(-1, target, -math.inf), target),),
             ),
             Mistake(
                 "zeros-left-out",
