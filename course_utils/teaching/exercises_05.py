@@ -443,13 +443,13 @@ register(
             Mistake(
                 "reads-its-guesses",
                 lambda model, source, target: (model(source, target, 0.0).argmax(-1) != target).any(dim=1),
-                "At that ratio the decoder reads its own guesses, one after another: it decodes. What should it read?",
+                "At ratio 0 the decoder reads its own guesses, one after another: it decodes. What should it read?",
             ),
             Mistake(
                 "left-to-coins",
                 lambda model, source, target: (model(source, target).argmax(-1) != target).any(dim=1),
-                "So it is where you do not name one. Coins then decide what the decoder reads, and the verdict is a "
-                "matter of luck.",
+                "Where you name no ratio, it is 0.5: coins decide what the decoder reads, and the verdict is a matter "
+                "of luck.",
             ),
             Mistake(
                 "right-ones",
@@ -640,13 +640,17 @@ register(
                 "last-pair-only",
                 _rate_as(_share, lambda shares: shares[-1]),
                 "Only the last pair is in your rate: is it added to what was there, or put in its place?",
-                also=(_rate_as(lambda task, pair, n: _share(task, pair, n) / len(task.pairs), lambda all_: all_[-1]),),
+                also=(
+                    _rate_as(lambda task, pair, n: _share(task, pair, n) / len(task.pairs), lambda shares: shares[-1]),
+                ),
             ),
             Mistake(
                 "first-pair-only",
                 _rate_as(_share, lambda shares: shares[0]),
                 "Only the first pair is in your rate. Does `return` stand inside the loop?",
-                also=(_rate_as(lambda task, pair, n: _share(task, pair, n) / len(task.pairs), lambda all_: all_[0]),),
+                also=(
+                    _rate_as(lambda task, pair, n: _share(task, pair, n) / len(task.pairs), lambda shares: shares[0]),
+                ),
             ),
             Mistake(
                 "chances-left-out",
@@ -947,7 +951,7 @@ def _leads(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _logits() -> list[tuple[Tensor, Tensor]]:
-    """Targets that mostly win, so that margins of both signs come; last, ties, and logits far from 0."""
+    """Targets that mostly win, so that margins of both signs come; last, logits far from 0, and ties."""
     generator = torch.Generator().manual_seed(0)
     probes = []
     for n, n_tokens, around in ((3, 2, -4), (6, 4, -4), (40, 5, -4), (1, 3, -4), (5, 3, -2_000)):
