@@ -730,7 +730,7 @@ def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
         try:
             rows = [list(map(int, failure)) for failure in failures]
             numbers = set(task.index(rows).tolist()) if rows else set()
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError):
             raise WrongAnswer(f"`train` wants a list of inputs and gets {brief(failures)}.") from None
         if not numbers:
             raise WrongAnswer("The network is trained on no failures at all.")
