@@ -174,6 +174,15 @@ def test_the_solutions_shown_pass_their_checks(name):
         assert result.passed, result.message
 
 
+@pytest.mark.parametrize("errors", [0, 135, 1_000])
+def test_the_bound_that_5_2_shows_holds_for_large_tests_too(errors):
+    found = next(found for found in EXERCISES_OF["05_every_input"] if found.id == "5.2")
+    space = {}
+    exec(found.solution, space)
+    bound = course_utils.highest_rate(errors, 10_000)
+    assert space[found.answer](errors, 10_000) == pytest.approx(bound, rel=1e-6)
+
+
 # Solutions with one token changed that still do what was asked: the changed line, and why.
 EQUIVALENT = {
     "2.4": {"layer_input = input_dim if layer <= 0 else hidden_dim": "layers are numbered from 0"},
@@ -181,7 +190,8 @@ EQUIVALENT = {
     "3.8": {"after = errors_before != 0": "a count is never below 0"},
     "5.2": {
         "for _ in range(51):": "one halving more does no harm",
-        "if sum(ways) >= 0.05:": "no rate that is tried gives exactly 5 %",
+        "if sum(map(math.exp, log_chances)) >= 0.05:": "no rate that is tried gives exactly 5 %",
+        "log_ways = [math.log(math.comb(n, k)) for k in range(n + 1)]": "more of them than are needed do no harm",
     },
     "6.1": dict.fromkeys(
         ["changed[:, -1] = source[:, 1]", "changed[:, -1] = source[:, -2]"], "any other token shows the bug"

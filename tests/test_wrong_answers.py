@@ -337,6 +337,40 @@ def counts_in_training_mode(model, source, target):
     return verdicts
 
 
+def mostly_forced(model, source, target):
+    return (model(source, target, teacher_forcing_ratio=0.9).argmax(-1) != target).any(dim=1)
+
+
+def forced_by_hand_token_by_token(model, source, target):
+    hidden, token, logits = model.encoder(source), torch.zeros_like(target[:, :1]), []
+    for place in range(target.shape[1]):
+        step, hidden = model.decoder(token, hidden)
+        logits.append(step)
+        token = target[:, place : place + 1]
+    return (torch.cat(logits, dim=1).argmax(-1) != target).any(dim=1)
+
+
+def forced_in_two_pieces(model, source, target):
+    shifted = torch.cat([torch.zeros_like(target[:, :1]), target[:, :-1]], dim=1)
+    first, hidden = model.decoder(shifted[:, :2], model.encoder(source))
+    logits = torch.cat([first, model.decoder(shifted[:, 2:], hidden)[0]], dim=1)
+    return (logits.argmax(-1) != target).any(dim=1)
+
+
+def trains_on_how_many(count, train, rounds):
+    train(len(count()))
+
+
+def counts_for_the_condition_too(count, train, rounds):
+    found, history = [], []
+    while count() and len(history) < rounds:
+        failures = count()
+        history.append(len(failures))
+        found += failures
+        train(found)
+    return history
+
+
 def trains_on_nothing(count, train, rounds):
     train([])
 
@@ -471,7 +505,13 @@ def trains_for_ever(count, train, rounds):
         ("4.6", sets_the_optimizers_state, "puts each in its place"),
         ("4.6", takes_the_checkpoints_own_tensors, "must be copied out of it"),
         ("5.3", counts_in_training_mode, "not left in the mode"),
+        ("5.3", mostly_forced, "called with the teacher-forcing ratio 0.9."),
+        ("5.3", forced_by_hand_token_by_token, "called for single tokens"),
+        ("5.3", forced_in_two_pieces, "called on rows of 2 tokens; the target's have 3."),
         ("5.5", trains_on_nothing, "no failures at all"),
+        ("5.5", trains_on_how_many, "`train` wants a list of inputs and gets 3."),
+        ("5.5", counts_for_the_condition_too, "with no training in between"),
+        ("5.5", lambda count, train, rounds: [0], "in each count, where rounds = 9:"),
         ("5.5", trains_for_ever, "far beyond the number of rounds"),
         ("5.5", lambda count, train, rounds: print(), "Is a `return` missing"),
     ],

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from functools import cache
+from itertools import accumulate
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -11,6 +15,7 @@ from torch import Tensor
 from ..evaluation import highest_rate as canonical_highest_rate
 from ..model import Seq2Seq
 from ..task import N_DIGIT_VALUES, SubstringTask
+from .comparison import brief
 from .engine import Exercise, Mistake, register
 from .probes import VOCABULARY, left_as_found, random_model
 from .trials import WrongAnswer
@@ -20,11 +25,7 @@ from .trials import WrongAnswer
 
 def input_at(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
     pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
-    return [*pairs[pair], *_digits(rest, n_digits)]
-
-
-def _digits(rest: int, n_digits: int, base: int = N_DIGIT_VALUES, smallest: int = 1) -> list[int]:
-    return [rest // base**place % base + smallest for place in reversed(range(n_digits))]
+    return [*pairs[pair], *(rest // N_DIGIT_VALUES**place % N_DIGIT_VALUES + 1 for place in reversed(range(n_digits)))]
 
 
 def _numbers() -> list[tuple[int, list[tuple[int, int]], int]]:
@@ -32,14 +33,29 @@ def _numbers() -> list[tuple[int, list[tuple[int, int]], int]]:
     return [(number, SubstringTask(length).pairs, length - 2) for length, number in numbers]
 
 
-def _base_ten(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+def _counted(
+    base: int = N_DIGIT_VALUES,
+    smallest: int = 1,
+    strings: Callable = lambda n_digits: N_DIGIT_VALUES**n_digits,
+    places: Callable = lambda n_digits: range(n_digits - 1, -1, -1),
+) -> Callable:
+    """A wrong input: another base, another smallest digit, other numbers of strings for each pair, other places."""
+
+    def answer(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+        pair, rest = divmod(number, strings(n_digits))
+        return [*pairs[pair], *(rest // base**place % base + smallest for place in places(n_digits))]
+
+    return answer
+
+
+def _nothing_taken_off(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
     pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
-    return [*pairs[pair], *_digits(rest, n_digits, base=10, smallest=0)]
+    return [*pairs[pair], *(rest // N_DIGIT_VALUES**place + 1 for place in reversed(range(n_digits)))]
 
 
 def _pair_turns_fastest(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
     rest, pair = divmod(number, len(pairs))
-    return [*pairs[pair], *_digits(rest, n_digits)]
+    return [*pairs[pair], *input_at(rest, pairs[:1], n_digits)[2:]]
 
 
 def _input_as(change: Callable) -> Callable:
@@ -70,18 +86,36 @@ register(
         mistakes=(
             Mistake(
                 "digits-from-zero",
-                _input_as(lambda pair, digits: [*pair, *(digit - 1 for digit in digits)]),
+                _counted(smallest=0),
                 "Your digits go from 0 to 8. In a source they go from 1 to 9.",
             ),
             Mistake(
                 "first-digit-turns-fastest",
-                _input_as(lambda pair, digits: [*pair, *reversed(digits)]),
+                _counted(places=range),
                 "From one number to the next, your first digit changes. As in any number, the last one should.",
             ),
             Mistake(
                 "base-ten",
-                _base_ten,
+                _counted(10, 0),
                 "You read the number's own decimal digits. A digit has 9 values here, so count in base 9.",
+                also=(_counted(10), _counted(10, 0, lambda n: 10**n), _counted(10, 1, lambda n: 10**n)),
+            ),
+            Mistake(
+                "places-from-one",
+                _counted(places=lambda n: range(n, 0, -1)),
+                "The digit that should turn fastest is missing, and in front stands one that never turns. Which number "
+                "has the last place?",
+            ),
+            Mistake(
+                "nothing-taken-off",
+                _nothing_taken_off,
+                "Some of your digits are above 9: what the places to their left have counted is still in them.",
+            ),
+            Mistake(
+                "always-eight-digits",
+                _counted(strings=lambda n: 9**8, places=lambda n: range(7, -1, -1)),
+                "You take it that there are eight digits. `n_digits` says how many there are.",
+                also=(_counted(strings=lambda n: 9**8), _counted(places=lambda n: range(7, -1, -1))),
             ),
             Mistake(
                 "pair-turns-fastest",
@@ -103,6 +137,18 @@ register(
                 "pair-not-taken-apart",
                 _input_as(lambda pair, digits: [tuple(pair), *digits]),
                 "The pair stands in your list as one thing. A source is a plain list of numbers.",
+                also=(_input_as(lambda pair, digits: [pair, digits]),),
+            ),
+            Mistake(
+                "one-list-too-deep",
+                _input_as(lambda pair, digits: [[*pair, *digits]]),
+                "The input is right, and stands in a list of its own inside your list. One input is asked for, not a "
+                "batch.",
+            ),
+            Mistake(
+                "digits-not-taken-apart",
+                _input_as(lambda pair, digits: [*pair, digits]),
+                "The digits stand in your list as one thing. A source is a plain list of numbers.",
             ),
         ),
     )
@@ -112,6 +158,7 @@ register(
 # 5.2
 
 
+@cache  # several of the mistakes begin with the right answer
 def highest_rate(errors: int, n: int) -> float:
     return canonical_highest_rate(errors, n)
 
@@ -138,13 +185,39 @@ def _at_most(errors: int, n: int, rate: float) -> float:
     return sum(_chance(k, n, rate) for k in range(errors + 1))
 
 
-def _exactly(errors: int, n: int, rate: float) -> float:
-    return _chance(errors, n, rate) if rate > errors / n else 1.0
+def _fewer(errors: int, n: int, rate: float) -> float:
+    return _at_most(errors - 1, n, rate)
 
 
-def _normal_approximation(errors: int, n: int) -> float:
-    rate = errors / n
-    return rate + 1.645 * math.sqrt(rate * (1 - rate) / n)
+def _without_the_ways(errors: int, n: int, rate: float) -> float:
+    return sum(rate**k * (1 - rate) ** (n - k) for k in range(errors + 1))
+
+
+def _poisson(errors: int, n: int, rate: float) -> float:
+    return sum(math.exp(-n * rate) * (n * rate) ** k / math.factorial(k) for k in range(errors + 1))
+
+
+def _bell_curve(deviations: float) -> Callable:
+    def answer(errors: int, n: int) -> float:
+        rate = errors / n
+        return rate + deviations * math.sqrt(rate * (1 - rate) / n)
+
+    return answer
+
+
+def _wilson(errors: int, n: int, deviations: float = 1.645) -> float:
+    rate, square = errors / n, deviations**2
+    spread = deviations * math.sqrt(rate * (1 - rate) / n + square / (4 * n**2))
+    return (rate + square / (2 * n) + spread) / (1 + square / n)
+
+
+def _or_any(answer: Callable) -> Callable:
+    """The same wrong idea by someone who has read that any rate is possible where all inputs failed."""
+    return lambda errors, n: 1.0 if errors == n else answer(errors, n)
+
+
+def _in_steps(rounded: Callable, steps: int) -> Callable:
+    return lambda errors, n: rounded(steps * highest_rate(errors, n)) / steps
 
 
 register(
@@ -170,19 +243,49 @@ register(
             ),
             Mistake(
                 "rule-of-three",
-                lambda errors, n: min(1, (errors + 3) / n),
+                lambda errors, n: (errors + 3) / n,
                 "Three over n is a rule of thumb for no error at all. The exact value is wanted, for any number.",
+                also=(
+                    lambda errors, n: min(1, (errors + 3) / n),
+                    lambda errors, n: 3 / n,
+                    _or_any(lambda errors, n: 3 / n),
+                ),
+            ),
+            Mistake(
+                "as-without-an-error",
+                lambda errors, n: highest_rate(0, n),
+                "Whatever the test has found, you say what would follow had it found nothing. `errors` matters.",
+                also=(
+                    _or_any(lambda errors, n: highest_rate(0, n)),
+                    lambda errors, n: errors / n + highest_rate(0, n),
+                    lambda errors, n: min(1, errors / n + highest_rate(0, n)),
+                ),
             ),
             Mistake(
                 "exactly-so-many",
-                _rate_where(_exactly),
+                _rate_where(_chance),
                 "You take the chance of exactly so many errors. Fewer would have been even better news: they count, "
                 "too.",
+                also=(_or_any(_rate_where(_chance)),),
             ),
             Mistake(
                 "fewer-only",
-                _rate_where(lambda errors, n, rate: _at_most(errors - 1, n, rate)),
+                _rate_where(_fewer),
                 "The number of errors that was seen is left out of your sum: `range` ends before its last number.",
+                also=(_or_any(_rate_where(_fewer)),),
+            ),
+            Mistake(
+                "ways-left-out",
+                _rate_where(_without_the_ways),
+                "Your chances are those of errors at certain places. In how many ways can the places be chosen?",
+                also=(_or_any(_rate_where(_without_the_ways)),),
+            ),
+            Mistake(
+                "wrong-half-kept",
+                _rate_where(lambda errors, n, rate: -_at_most(errors, n, rate), -0.05),
+                "Your search keeps the wrong half and runs to an end of the interval. The higher the rate, the smaller "
+                "the chance: on which side of the middle is 5 %, then?",
+                also=(_or_any(_rate_where(lambda errors, n, rate: -_at_most(errors, n, rate), -0.05)),),
             ),
             Mistake(
                 "two-sided",
@@ -201,19 +304,42 @@ register(
             ),
             Mistake(
                 "lower-side",
-                _rate_where(lambda errors, n, rate: _at_most(errors - 1, n, rate), 0.95),
+                _rate_where(_fewer, 0.95),
                 "This is how low the rate can be. How high, before so few errors become unlikely?",
             ),
             Mistake(
                 "normal-approximation",
-                _normal_approximation,
+                _bell_curve(1.645),
                 "That is the bell curve's approximation. Without an error it says that the rate is 0, which nobody "
                 "knows.",
+                also=(_bell_curve(1.96),),
+            ),
+            Mistake(
+                "other-approximation",
+                _wilson,
+                "This is an approximation, Wilson's or Poisson's, that is close for large tests. The exact rate is "
+                "wanted, for small ones, too.",
+                also=(lambda errors, n: _wilson(errors, n, 1.96), _rate_where(_poisson)),
+            ),
+            Mistake(
+                "too-coarse",
+                _in_steps(round, 100),
+                "You are close, but your rate goes in steps, or is rounded. A relative error of 0.00001 is all that "
+                "passes. Halving an interval gets there soon.",
+                also=(
+                    _in_steps(math.floor, 100),
+                    *(
+                        _in_steps(rounded, steps)
+                        for steps in (1_000, 10_000, 100_000)
+                        for rounded in (math.ceil, math.floor, round)
+                    ),
+                ),
             ),
             Mistake(
                 "percent",
                 lambda errors, n: 100 * highest_rate(errors, n),
                 "This is in per cent. The rate is a share, between 0 and 1.",
+                also=(_or_any(lambda errors, n: 100 * highest_rate(errors, n)),),
             ),
         ),
     )
@@ -253,11 +379,22 @@ def _outputs_some_changed() -> list[tuple[Seq2Seq, Tensor, Tensor]]:
 def _one_call(answer: Callable, arguments: tuple) -> object:
     model, _, target = arguments
 
-    def count(_: object, inputs: tuple[Tensor, Tensor]) -> None:
-        if inputs[0].shape[1] < target.shape[1]:
-            raise WrongAnswer("The decoder is called for single tokens, one after another.")
+    def forced(_: object, inputs: tuple, named: dict) -> None:
+        given = inspect.signature(Seq2Seq.forward).bind(model, *inputs, **named)
+        given.apply_defaults()
+        ratio = given.arguments["teacher_forcing_ratio"]
+        if given.arguments["coins"] is None and ratio != 1:
+            raise WrongAnswer(f"The model is called with the teacher-forcing ratio {ratio:g}.")
 
-    model.decoder.register_forward_pre_hook(count)
+    def whole(_: object, inputs: tuple[Tensor, Tensor]) -> None:
+        n_read, n_tokens = inputs[0].shape[1], target.shape[1]
+        if n_read == 1:
+            raise WrongAnswer("The decoder is called for single tokens, one after another.")
+        if n_read < n_tokens:
+            raise WrongAnswer(f"The decoder is called on rows of {n_read} tokens; the target's have {n_tokens}.")
+
+    model.register_forward_pre_hook(forced, with_kwargs=True)
+    model.decoder.register_forward_pre_hook(whole)
     with left_as_found(model):
         return answer(*arguments)
 
@@ -300,8 +437,19 @@ register(
             Mistake(
                 "token-by-token",
                 lambda model, source, target: (model.generate(source, target.shape[1]) != target).any(dim=1),
-                "That is what a loop does: yours, `generate`, or `model(source, target)` with its coins. "
-                "The target is known, so one call on the whole row will do.",
+                "That is what a loop does, yours or that of `generate`. The target is known, so one call on the whole "
+                "row will do.",
+            ),
+            Mistake(
+                "reads-its-guesses",
+                lambda model, source, target: (model(source, target, 0.0).argmax(-1) != target).any(dim=1),
+                "At ratio 0 the decoder reads its own guesses, one after another: it decodes. What should it read?",
+            ),
+            Mistake(
+                "left-to-coins",
+                lambda model, source, target: (model(source, target).argmax(-1) != target).any(dim=1),
+                "Where you name no ratio, it is 0.5: coins decide what the decoder reads, and the verdict is a matter "
+                "of luck.",
             ),
             Mistake(
                 "right-ones",
@@ -332,14 +480,65 @@ register(
                 "You look at the last token only. Forced, an error further left does not reach it.",
             ),
             Mistake(
+                "start-token-left-out",
+                lambda model, source, target: (
+                    model.decoder(target[:, :-1], model.encoder(source))[0].argmax(-1) != target[:, 1:]
+                ).any(dim=1),
+                "Your decoder begins with the target's first token. So nothing says whether it would have written that "
+                "one.",
+            ),
+            Mistake(
+                "places-not-tokens",
+                lambda model, source, target: (model(source, target, 1.0).argmax(1) != target).any(dim=1),
+                "Your `argmax` does not run over the vocabulary. Logits are (B, T, V): which axis is that?",
+                also=(lambda model, source, target: (model(source, target, 1.0).argmax() != target).any(dim=1),),
+            ),
+            Mistake(
+                "logits-not-tokens",
+                lambda model, source, target: (model(source, target, 1.0) != target).any(dim=1),
+                "You hold logits against tokens. Which token wins at each place?",
+            ),
+            Mistake(
                 "a-row-of-tokens",
                 _failing_as(lambda guess, target: guess != target),
                 "This says which tokens are wrong. One verdict for each input is asked for.",
             ),
             Mistake(
+                "for-each-place",
+                _failing_as(lambda guess, target: (guess != target).any(dim=0)),
+                "You have a verdict for each place, over all inputs. One for each input is asked for, over its places.",
+            ),
+            Mistake(
+                "for-the-whole-batch",
+                _failing_as(lambda guess, target: (guess != target).any()),
+                "This says whether any input fails. Which ones? One verdict for each input.",
+            ),
+            Mistake(
                 "how-many",
                 lambda model, source, target: failing(model, source, target).sum(),
                 "This is how many fail. Which ones? One verdict for each input.",
+            ),
+            Mistake(
+                "which-numbers",
+                lambda model, source, target: failing(model, source, target).nonzero().flatten(),
+                "You name the inputs that fail. A verdict for each input is asked for, True or False.",
+                also=(
+                    lambda model, source, target: failing(model, source, target).nonzero(),
+                    lambda model, source, target: source[failing(model, source, target)],
+                ),
+            ),
+            Mistake(
+                "one-truth-value",
+                _failing_as(lambda guess, target: not (guess == target).all(dim=1)),
+                "Python's `not`, `and`, `if` and `any(…)` ask for one truth value, and you have many. Tensors have "
+                "their own.",
+            ),
+            Mistake(
+                "decoder-gives-two",
+                lambda model, source, target: (model.decoder(target, model.encoder(source)).argmax(-1) != target).any(
+                    1
+                ),
+                "The decoder gives two things back, logits and its new state.",
             ),
             Mistake(
                 "ties-fail",
@@ -371,6 +570,20 @@ def _divided_by_all(task, errors):
     for pair, n in errors.items():
         rate += task.pair_probability(*pair) * n / task.size
     return rate
+
+
+def _rate_as(chance: Callable, told: Callable = sum) -> Callable:
+    """A wrong rate: `chance` gets the task, a pair and the number of its errors; `told` makes one of all of them."""
+    return lambda task, errors: told([chance(task, pair, n) for pair, n in errors.items()])
+
+
+def _share(task: SubstringTask, pair: tuple[int, int], n: int) -> float:
+    """What a pair's failures add to the rate."""
+    return task.pair_probability(*pair) * n / task.digit_strings
+
+
+def _all_pairs_looked_up(task: SubstringTask, errors: dict[tuple[int, int], int]) -> float:
+    return sum(_share(task, pair, errors[pair]) for pair in task.pairs)
 
 
 def _counts() -> list[tuple[SubstringTask, dict[tuple[int, int], int]]]:
@@ -409,21 +622,70 @@ register(
             ),
             Mistake(
                 "pairs-that-fail",
-                lambda task, errors: sum(task.pair_probability(*pair) for pair, n in errors.items() if n),
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * (n > 0)),
                 "You count a pair as failing altogether if any of its inputs fails.",
             ),
             Mistake(
                 "among-the-failing",
-                lambda task, errors: (
-                    sum(task.pair_probability(*pair) * n for pair, n in errors.items()) / sum(errors.values())
-                ),
+                lambda task, errors: _rate_as(_share)(task, errors) * task.digit_strings / sum(errors.values()),
                 "You divide by the number of failing inputs. That is the mean chance of their pairs.",
             ),
             Mistake(
                 "never-divided",
-                lambda task, errors: rate_under_sampler(task, errors) * task.digit_strings,
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n),
                 "You multiply a pair's chance by a number of inputs, and a chance comes out above 1. What share of the "
                 "pair's inputs fails?",
+            ),
+            Mistake(
+                "last-pair-only",
+                _rate_as(_share, lambda shares: shares[-1]),
+                "Only the last pair is in your rate: is it added to what was there, or put in its place?",
+                also=(
+                    _rate_as(lambda task, pair, n: _share(task, pair, n) / len(task.pairs), lambda shares: shares[-1]),
+                ),
+            ),
+            Mistake(
+                "first-pair-only",
+                _rate_as(_share, lambda shares: shares[0]),
+                "Only the first pair is in your rate. Does `return` stand inside the loop?",
+                also=(
+                    _rate_as(lambda task, pair, n: _share(task, pair, n) / len(task.pairs), lambda shares: shares[0]),
+                ),
+            ),
+            Mistake(
+                "chances-left-out",
+                _rate_as(lambda task, pair, n: n / task.digit_strings),
+                "You add up the shares of the pairs' inputs that fail. How often does each pair come?",
+            ),
+            Mistake(
+                "divided-by-pairs",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / len(task.pairs)),
+                "You divide by the number of pairs, but their chances are in your sum already. What share of its own "
+                "inputs fails in each?",
+                also=(
+                    _rate_as(_share, fmean),
+                    _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n, fmean),
+                ),
+            ),
+            Mistake(
+                "eight-digits",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 9**8),
+                "You take it that sources have eight digits. This task may have others: it knows how many.",
+            ),
+            Mistake(
+                "copied-digits-only",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 9 ** pair[1]),
+                "You count only in how many ways the copied digits can turn out. The others in the source vary, too.",
+            ),
+            Mistake(
+                "start-and-length-as-digits",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 9**task.length),
+                "You count two digits too many: start and length are not among the digits.",
+            ),
+            Mistake(
+                "all-pairs-looked-up",
+                _all_pairs_looked_up,
+                "You look up every pair of the task. A pair without failures may be missing in `errors`.",
             ),
             Mistake(
                 "percent",
@@ -456,15 +718,22 @@ def until_none_fails(count: Callable, train: Callable, rounds: int) -> list[int]
 def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
     (first, script), rounds = arguments
     task = SubstringTask(6)
-    failing, fixed, trainings = set(first), set(), []
+    failing, fixed, trainings, counted_after = set(first), set(), [], set()
 
     def count() -> list[list[int]]:
+        if len(trainings) in counted_after:
+            raise WrongAnswer("`count()` is called again with no training in between.")
+        counted_after.add(len(trainings))
         return [task.inputs(number, number + 1)[0].tolist() for number in sorted(failing)]
 
     def train(failures: list[list[int]]) -> None:
-        if len(failures) == 0:
+        try:
+            rows = [list(map(int, failure)) for failure in failures]
+            numbers = set(task.index(rows).tolist()) if rows else set()
+        except (TypeError, ValueError):
+            raise WrongAnswer(f"`train` wants a list of inputs and gets {brief(failures)}.") from None
+        if not numbers:
             raise WrongAnswer("The network is trained on no failures at all.")
-        numbers = set(task.index([list(map(int, failure)) for failure in failures]).tolist())
         if len(trainings) == MOST_TRAININGS:
             raise WrongAnswer("The network is trained again and again, far beyond the number of rounds.")
         broken = set(script[len(trainings)]) if len(trainings) < len(script) else set()
@@ -476,7 +745,10 @@ def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
     history = answer(count, train, rounds)
     if history is None:
         return None
-    return {"the numbers of failures": history, "what it was trained on, round by round": trainings}
+    return {
+        f"the number of failures in each count, where rounds = {rounds}": history,
+        f"what it was trained on, round by round, where rounds = {rounds}": trainings,
+    }
 
 
 def _loop_as(
@@ -498,6 +770,42 @@ def _loop_as(
         return told(history, found)
 
     return answer
+
+
+def _counts_only_before_training(more: int) -> Callable:
+    """A wrong loop: this many rounds more than are allowed, and no count behind the last training."""
+
+    def answer(count: Callable, train: Callable, rounds: int) -> list[int]:
+        found, history = [], []
+        for _ in range(rounds + more):
+            failures = count()
+            history.append(len(failures))
+            if not failures:
+                break
+            found = found + failures
+            train(found)
+        return history
+
+    return answer
+
+
+def _tells_the_failures(count: Callable, train: Callable, rounds: int) -> list[list[list[int]]]:
+    counts = []
+
+    def kept() -> list[list[int]]:
+        counts.append(count())
+        return counts[-1]
+
+    until_none_fails(kept, train, rounds)
+    return counts
+
+
+def _each_by_itself(count: Callable, train: Callable, rounds: int) -> list[int]:
+    def train_on_each(failures: list[list[int]]) -> None:
+        for failure in failures:
+            train([failure])
+
+    return until_none_fails(count, train_on_each, rounds)
 
 
 register(
@@ -561,9 +869,56 @@ register(
                 "You go on when nothing fails any more. Zero is what we were waiting for.",
             ),
             Mistake(
+                "rounds-ignored",
+                _loop_as(goes_on=lambda history, rounds: history[-1]),
+                "You go on until nothing fails, however long that takes. After `rounds` trainings the loop ends, too.",
+            ),
+            Mistake(
+                "counts-too-often",
+                lambda count, train, rounds: [len(count()), len(count())],
+                "Nothing has changed since the last count, and on a large task counting is what takes the time: keep "
+                "what it gave.",
+            ),
+            Mistake(
+                "counted-once",
+                _loop_as(seen=lambda first, failures: first),
+                "You go on with the failures of the first count. What fails after a training, only another count says.",
+            ),
+            Mistake(
+                "one-list-too-deep",
+                _loop_as(fed=lambda first, found, latest: [latest]),
+                "Your list of failures holds a whole list in one place: `append` puts in what it gets as one thing.",
+                also=(_loop_as(fed=lambda first, found, latest: [torch.tensor(latest)]),),
+            ),
+            Mistake(
+                "each-by-itself",
+                _each_by_itself,
+                "You train on one failure at a time, and each of these trainings lets others be forgotten. `train` "
+                "takes all of them at once.",
+                also=(_loop_as(fed=lambda first, found, latest: latest[0]),),
+            ),
+            Mistake(
+                "found-so-far",
+                _loop_as(told=lambda history, found: [*accumulate(history)]),
+                "Your numbers add up what all counts have found. How many failed in each count by itself?",
+                also=(_loop_as(told=lambda history, found: [history[0], *accumulate(history[:-1])]),),
+            ),
+            Mistake(
                 "last-count-not-told",
                 _loop_as(told=lambda history, found: history[:-1]),
                 "The last count is missing in your list, and it is the one that says whether the network is right now.",
+                also=(_counts_only_before_training(0),),
+            ),
+            Mistake(
+                "trains-after-the-last-count",
+                _counts_only_before_training(1),
+                "After the last count you train once more. That is more often than `rounds` allows, and nothing says "
+                "what came of it.",
+            ),
+            Mistake(
+                "failures-not-their-number",
+                _tells_the_failures,
+                "Your list holds the failures themselves. How many were there in each count?",
             ),
             Mistake(
                 "first-count-not-told",
@@ -596,15 +951,36 @@ def _leads(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _logits() -> list[tuple[Tensor, Tensor]]:
-    """Targets that mostly win, so that margins of both signs come."""
+    """Targets that mostly win, so that margins of both signs come; last, logits far from 0, and ties."""
     generator = torch.Generator().manual_seed(0)
     probes = []
-    for n, n_tokens in ((3, 2), (6, 4), (40, 5), (1, 3)):
-        logits = 2 * torch.randn(n, n_tokens, VOCABULARY, generator=generator) - 4
+    for n, n_tokens, around in ((3, 2, -4), (6, 4, -4), (40, 5, -4), (1, 3, -4), (5, 3, -2_000)):
+        logits = 2 * torch.randn(n, n_tokens, VOCABULARY, generator=generator) + around
         target = torch.randint(0, VOCABULARY, (n, n_tokens), generator=generator)
         lead = 4 + 2 * torch.rand(n, n_tokens, 1, generator=generator)
         probes.append((logits.scatter_add(-1, target[..., None], lead), target))
-    return probes
+    logits, target = probes[1]
+    return [*probes, (logits.round(), target)]
+
+
+def _filled_with(number: float) -> Callable:
+    """A wrong margin: this number in the place of the right token's logit."""
+
+    def answer(logits: Tensor, target: Tensor) -> Tensor:
+        right = target[..., None]
+        return (logits.gather(-1, right)[..., 0] - logits.scatter(-1, right, number).amax(-1)).amin(dim=1)
+
+    return answer
+
+
+def _masked_by_value(logits: Tensor, target: Tensor) -> Tensor:
+    right = logits.gather(-1, target[..., None])
+    return (right[..., 0] - logits.masked_fill(logits == right, -math.inf).amax(-1)).amin(dim=1)
+
+
+def _maximum_as_a_pair(logits: Tensor, target: Tensor) -> Tensor:
+    right = logits.gather(-1, target[..., None])[..., 0]
+    return (right - logits.scatter(-1, target[..., None], -math.inf).max(-1)).amin(dim=1)
 
 
 def _mean_of_others(logits: Tensor, target: Tensor) -> Tensor:
@@ -640,6 +1016,52 @@ register(
                 "negative.",
             ),
             Mistake(
+                "second-place",
+                lambda logits, target: (
+                    logits.gather(-1, target[..., None])[..., 0] - logits.topk(2).values[..., 1]
+                ).amin(dim=1),
+                "You subtract the second largest logit. Where a wrong token wins, the best other one is the largest.",
+            ),
+            Mistake(
+                "masked-by-value",
+                _masked_by_value,
+                "You leave out every logit that equals the right token's. Another token may tie with it: what is left "
+                "out has to be chosen by its place, not by its value.",
+            ),
+            Mistake(
+                "filled-with-a-number",
+                _filled_with(0),
+                "The number that you put in the right token's place can win. Logits may lie anywhere: what is below "
+                "all of them?",
+                also=tuple(_filled_with(number) for number in (-1, -10, -99, -100, -999, -1_000)),
+            ),
+            Mistake(
+                "absolute",
+                lambda logits, target: _leads(logits, target).abs().amin(dim=1),
+                "You take the size of the leads without their sign. Where a wrong token wins, the lead is negative.",
+                also=(lambda logits, target: margin(logits, target).abs(),),
+            ),
+            Mistake(
+                "places-mixed",
+                lambda logits, target: (
+                    logits.gather(-1, target[..., None])[..., 0].amin(1)
+                    - logits.scatter(-1, target[..., None], -math.inf).amax((1, 2))
+                ),
+                "You hold the weakest right token against the strongest wrong one, whatever their places. A lead is "
+                "between tokens of the same place.",
+            ),
+            Mistake(
+                "index-too-flat",
+                lambda logits, target: margin(logits.gather(-1, target), target),
+                "`gather` and `scatter` want an index with as many axes as the logits have. `target` has one less.",
+                also=(lambda logits, target: margin(logits.scatter(-1, target, -math.inf), target),),
+            ),
+            Mistake(
+                "zeros-left-out",
+                lambda logits, target: _leads(logits, target).masked_fill(target == 0, math.inf).amin(dim=1),
+                "You skip the places where the target is 0. A network that goes on writing there fails.",
+            ),
+            Mistake(
                 "best-place",
                 lambda logits, target: _leads(logits, target).amax(dim=1),
                 "You take the place where the right token leads most. One place where it loses spoils the whole "
@@ -673,11 +1095,24 @@ register(
                 "sign-turned",
                 lambda logits, target: -margin(logits, target),
                 "The sign is the wrong way round: positive should mean that the right token wins everywhere.",
+                also=(lambda logits, target: (-_leads(logits, target)).amin(dim=1),),
             ),
             Mistake(
                 "every-place",
                 _leads,
                 "This is the lead at each place. An input has one margin, that of its weakest place.",
+            ),
+            Mistake(
+                "along-the-batch",
+                lambda logits, target: _leads(logits, target).amin(dim=0),
+                "You go along the batch and get a number for each place. Each input has a margin, over its places.",
+            ),
+            Mistake(
+                "values-with-their-places",
+                lambda logits, target: _leads(logits, target).min(dim=1),
+                "With a `dim`, `min` and `max` give two things: the values, and where they stand. Only the values are "
+                "asked for.",
+                also=(_maximum_as_a_pair,),
             ),
             Mistake(
                 "whole-batch",
