@@ -33,7 +33,7 @@ def normal(value: Any) -> Any:
         return {name: normal(value[name]) for name in value}
     if isinstance(value, numbers.Number) and not isinstance(value, complex):
         return _number_tensor(value)
-    if isinstance(value, np.ndarray) or (isinstance(value, (list, tuple)) and _plain(value)):
+    if isinstance(value, (np.ndarray, np.bool_)) or (isinstance(value, (list, tuple)) and _plain(value)):
         with contextlib.suppress(ValueError, TypeError):  # rows of several lengths, or what is not a number
             return torch.as_tensor(np.ascontiguousarray(value))
     if isinstance(value, (list, tuple)):
