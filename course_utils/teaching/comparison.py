@@ -31,9 +31,11 @@ def normal(value: Any) -> Any:
         return normal(value.state_dict())
     if isinstance(value, Mapping):
         return {name: normal(value[name]) for name in value}
+    if isinstance(value, (bool, np.bool_)):
+        return torch.tensor(bool(value))
     if isinstance(value, numbers.Number) and not isinstance(value, complex):
         return _number_tensor(value)
-    if isinstance(value, (np.ndarray, np.bool_)) or (isinstance(value, (list, tuple)) and _plain(value)):
+    if isinstance(value, np.ndarray) or (isinstance(value, (list, tuple)) and _plain(value)):
         with contextlib.suppress(ValueError, TypeError):  # rows of several lengths, or what is not a number
             return torch.as_tensor(np.ascontiguousarray(value))
     if isinstance(value, (list, tuple)):
@@ -43,7 +45,7 @@ def normal(value: Any) -> Any:
 
 def _number_tensor(value: Any) -> Tensor:
     if isinstance(value, numbers.Integral) and abs(value) < 2**63:
-        return torch.tensor(value if isinstance(value, bool) else int(value))
+        return torch.tensor(int(value))
     try:
         return torch.tensor(float(value), dtype=torch.double)
     except OverflowError:

@@ -39,6 +39,7 @@ IN_FLOAT64 = "6.2"  # that in which a row alone is compared with the same row in
 TOKENS = 6  # in a source and in a target
 DROPOUT = 0.5  # without it, dropout that is left on would show nowhere
 SMALL = 0.005  # times which some logits are taken: a difference of a tenth is no small one there
+KEPT = 8.0  # added to what opens an update gate: of the old state all but a few ten-thousandths stay
 SENTENCES = {  # by whether the bug is there, and whether the experiment finds it
     (True, True): "your experiment finds the bug.",
     (True, False): "your experiment finds nothing, and the bug is there.",
@@ -55,11 +56,11 @@ def patient(exercise_id: str) -> Any:
     return _subject(exercise_id, EXHIBITS[PATIENTS[exercise_id]], seed=60)
 
 
-def _subject(exercise_id: str, exhibit: Exhibit | None, seed: int, scale: float = 1.0) -> Any:
+def _subject(exercise_id: str, exhibit: Exhibit | None, seed: int, change: Callable | None = None) -> Any:
     """What has this exhibit's bug, or is healthy, of the kind that the exercise's patient is. No name tells which."""
     part = EXHIBITS[PATIENTS[exercise_id]].part
     if part in NETWORK:
-        network = _network(exhibit, seed, scale).train(exercise_id == IN_TRAINING_MODE)
+        network = _network(exhibit, seed, change).train(exercise_id == IN_TRAINING_MODE)
         return network.double() if exercise_id == IN_FLOAT64 else network
     if part == "token_loss":
         loss = exhibit.sick if exhibit else token_loss
@@ -68,15 +69,27 @@ def _subject(exercise_id: str, exhibit: Exhibit | None, seed: int, scale: float 
     return lambda model, source, target: evaluation(model, source, target)
 
 
-def _network(exhibit: Exhibit | None, seed: int, scale: float = 1.0) -> Seq2Seq:
-    """A tiny network with weights so large that outputs vary, and its logits times `scale`."""
+def _network(exhibit: Exhibit | None, seed: int, change: Callable[[Seq2Seq], None] | None = None) -> Seq2Seq:
+    """A tiny network with weights so large that outputs vary, some of which `change` may set otherwise."""
     kinds = NETWORK | ({exhibit.part: type(exhibit.part, (exhibit.sick,), {})} if exhibit else {})
     sizes = (VOCABULARY, 5, 6, 2, DROPOUT)
     network = fill_at_random(kinds["Seq2Seq"](kinds["Encoder"](*sizes), kinds["Decoder"](*sizes)), seed)
-    with torch.no_grad():
-        for parameter in network.decoder.fc_out.parameters():
-            parameter.mul_(scale)
+    if change is not None:
+        change(network)
     return network.eval()
+
+
+@torch.no_grad()
+def _small_logits(network: Seq2Seq) -> None:
+    for parameter in network.decoder.fc_out.parameters():
+        parameter.mul_(SMALL)
+
+
+@torch.no_grad()
+def _state_that_hardly_moves(network: Seq2Seq) -> None:
+    for _, _, bias, _ in network.decoder.rnn.all_weights:
+        _reset, update, _new = bias.chunk(3)
+        update.add_(KEPT)
 
 
 def _cases(exercise_id: str, beside: Callable[[int], tuple]) -> list[tuple]:
@@ -88,13 +101,16 @@ def _cases(exercise_id: str, beside: Callable[[int], tuple]) -> list[tuple]:
     sick = EXHIBITS[PATIENTS[exercise_id]]
     like = NETWORK if sick.part in NETWORK else (sick.part,)
     others = [one for one in EXHIBITS.values() if one.part in like and one is not sick]
-    cases = [("The patient", sick, 1.0), ("A healthy one", None, 1.0)]
-    cases += [(f"One with `{one.id}`", one, 1.0) for one in others]
-    numbers = "small logits" if sick.part in NETWORK else "other numbers"
-    cases += [(f"A patient with {numbers}", sick, SMALL), (f"A healthy one with {numbers}", None, SMALL)]
+    cases = [("The patient", sick, None), ("A healthy one", None, None)]
+    cases += [(f"One with `{one.id}`", one, None) for one in others]
+    if sick.part in NETWORK:
+        cases.append(("A patient with small logits", sick, _small_logits))
+        cases.append(("A healthy one whose state hardly moves", None, _state_that_hardly_moves))
+    else:
+        cases += [("Another patient", sick, None), ("Another healthy one", None, None)]
     return [
-        ((kind, exhibit is sick, _subject(exercise_id, exhibit, seed, scale), *beside(seed)),)
-        for seed, (kind, exhibit, scale) in enumerate(cases, start=62)
+        ((kind, exhibit is sick, _subject(exercise_id, exhibit, seed, change), *beside(seed)),)
+        for seed, (kind, exhibit, change) in enumerate(cases, start=62)
     ]
 
 
@@ -372,6 +388,10 @@ def _written(model: Seq2Seq, source: Tensor, carries: bool) -> Tensor:
     return torch.cat(tokens, dim=1)
 
 
+def _written_as_if_forgetful(model: Seq2Seq, source: Tensor) -> bool:
+    return torch.equal(_written(model, source, carries=False), model.generate(source, TOKENS))
+
+
 def _loop_is_another(model: Seq2Seq, source: Tensor) -> bool:
     return not torch.equal(_written(model, source, carries=True), model.generate(source, TOKENS))
 
@@ -408,6 +428,11 @@ register(
                 _loop_is_another,
                 "You find that `generate` does not write what the right loop writes. That is right, but several others "
                 "do not, either. Which one would write just what this patient writes?",
+            ),
+            "without-a-contrast": (
+                _written_as_if_forgetful,
+                "You find all that write what a forgetful one would write. A healthy one whose state hardly moves does "
+                "so, too. What would the right loop write?",
             ),
             "only-the-first-token-right": (
                 _only_the_first_token_is_right,

@@ -411,7 +411,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             (
                 Option(
                     "What a row gives alone with what it gives in the batch",
-                    "It cannot depend on the rows beside it. No training is needed to find out, but several lengths are.",
+                    "It cannot depend on the rows beside it. To find out takes no training, but several lengths.",
                     right=True,
                 ),
                 Option(

@@ -114,14 +114,16 @@ def padding_by_the_property(model, source):
 
 
 def loop_row_by_row(model, source):
-    written = []
+    forgetful, right = [], []
     for row in source:
-        state, token, tokens = model.encoder(row[None]), 0, []
-        for _ in range(6):
-            token = model.decoder(torch.tensor([[token]]), state)[0].argmax().item()
-            tokens.append(token)
-        written.append(tokens)
-    return "state-not-carried", written == model.generate(source, 6).tolist()
+        for carries, written in ((False, forgetful), (True, right)):
+            state, token, tokens = model.encoder(row[None]), 0, []
+            for _ in range(6):
+                logits, new = model.decoder(torch.tensor([[token]]), state)
+                token, state = logits.argmax().item(), new if carries else state
+                tokens.append(token)
+            written.append(tokens)
+    return "state-not-carried", right != forgetful == model.generate(source, 6).tolist()
 
 
 def table_of_next_tokens(model, source):
@@ -131,7 +133,8 @@ def table_of_next_tokens(model, source):
     table = torch.cat(columns, dim=1)
     output = model.generate(source, 6)
     read = torch.cat([torch.zeros_like(output[:, :1]), output[:, :-1]], dim=1)
-    return "state-not-carried", torch.equal(table.gather(1, read), output)
+    agrees_with_itself = torch.equal(model(source, output, 1.0).argmax(-1), output)
+    return "state-not-carried", torch.equal(table.gather(1, read), output) and not agrees_with_itself
 
 
 def states_that_the_decoder_gets(model, source):
@@ -156,7 +159,8 @@ def steps_in_one_call(model, source):
     read = torch.cat([torch.zeros_like(output[:, :1]), output[:, :-1]], dim=1)
     state = model.encoder(source).repeat_interleave(6, dim=1)
     again = model.decoder(read.reshape(-1, 1), state.contiguous())[0].argmax(-1).view_as(output)
-    return "state-not-carried", bool((again == output).all())
+    validated = model(source, torch.zeros_like(output), 0.0).argmax(-1)
+    return "state-not-carried", (again == output).all() and (validated != output).any()
 
 
 # 6.4 Two minds
