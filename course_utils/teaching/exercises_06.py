@@ -239,6 +239,16 @@ def _differs_without_asking_twice(model: Seq2Seq, source: Tensor, target: Tensor
     return not torch.allclose(model(source, target, 1.0)[:, -1], model(source, changed, 1.0)[:, -1])
 
 
+def _differs_with_coins(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    changed = target.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
+    return not torch.allclose(model(source, target), model(source, changed))
+
+
+def _differs_alone(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    return not torch.allclose(model(source, target, 0.0), model(source, (target + 1) % VOCABULARY, 0.0))
+
+
 def _contradicts_itself(model: Seq2Seq, source: Tensor, _target: Tensor | None = None) -> bool:
     output = model.generate(source, TOKENS)
     return not torch.equal(model(source, output, 1.0).argmax(-1), output)
@@ -262,14 +272,22 @@ register(
         ),
         reference=sees_the_answer,
         beside=_tokens(2),
-        everywhere="Which target tokens may the decoder have read before it writes a token, and which not? And is the "
-        "model forced, with a ratio of 1.0? With another ratio coins are flipped.",
+        everywhere="Which target tokens may the decoder have read before it writes a token, and which not?",
         nowhere="Is the model forced, with a ratio of 1.0? And do you compare numbers? Shapes fit in every exhibit.",
         mistakes={
             "asked-only-once": (
                 _differs_without_asking_twice,
                 "Your experiment takes every change for one of its own making. Some patients answer the very same "
                 "question in two ways: how would you notice?",
+            ),
+            "coins-are-flipped": (
+                _differs_with_coins,
+                "Where no ratio is given, coins are flipped, and two calls differ for that. Force the model, with a "
+                "ratio of 1.0.",
+            ),
+            "not-forced": (
+                _differs_alone,
+                "With a ratio of 0.0 no model looks at the target. What differs there is the doing of other bugs.",
             ),
             "contradiction": (
                 _contradicts_itself,
@@ -396,6 +414,11 @@ def _loop_is_another(model: Seq2Seq, source: Tensor) -> bool:
     return not torch.equal(_written(model, source, carries=True), model.generate(source, TOKENS))
 
 
+def _validation_says_otherwise(model: Seq2Seq, source: Tensor) -> bool:
+    output = model.generate(source, TOKENS)
+    return not torch.equal(model(source, output, 0.0).argmax(-1), output)
+
+
 def _only_the_first_token_is_right(model: Seq2Seq, source: Tensor) -> bool:
     right, output = _written(model, source, carries=True), model.generate(source, TOKENS)
     return torch.equal(right[:, 0], output[:, 0]) and not torch.equal(right, output)
@@ -428,6 +451,11 @@ register(
                 _loop_is_another,
                 "You find that `generate` does not write what the right loop writes. That is right, but several others "
                 "do not, either. Which one would write just what this patient writes?",
+            ),
+            "two-loops": (
+                _validation_says_otherwise,
+                "You find that `generate` does not write what the validation sees. So it is with all four of them, and "
+                "more. Which one would write just what this patient writes?",
             ),
             "without-a-contrast": (
                 _written_as_if_forgetful,
@@ -462,6 +490,11 @@ def _differs_by_a_tenth(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
     return _decoder_differs_by(model, source, target) > 0.1
 
 
+def _encoder_differs(model: Seq2Seq, source: Tensor, _target: Tensor) -> bool:
+    model.eval()
+    return not torch.equal(model.encoder(source), model.encoder(source))
+
+
 def _two_answers(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
     model.eval()
     return not torch.equal(model(source, target, 1.0), model(source, target, 1.0))
@@ -485,6 +518,10 @@ register(
             "two-answers": (
                 _two_answers,
                 "Two answers to one question can also come from a memory. Which part of the model gives them?",
+            ),
+            "encoder-alone": (
+                _encoder_differs,
+                "You look at the encoder, which gives one answer only in this patient. Which other part is there?",
             ),
             "too-large-a-tolerance": (
                 _differs_by_a_tenth,
@@ -605,6 +642,12 @@ def _score_is_off(evaluation: Callable, model: Seq2Seq) -> bool:
     return abs(evaluation(model, source, target).exact_match - BATCH_SIZE / len(source)) > 1e-9
 
 
+def _sources_alone_are_moved(evaluation: Callable, model: Seq2Seq) -> bool:
+    source, target = _some_wrong(model, BATCH_SIZE + 1, 1)
+    scores = [evaluation(model, source, target), evaluation(model, source.flip(0), target)]
+    return scores[0].exact_match != scores[1].exact_match
+
+
 def _tokens_are_off(evaluation: Callable, model: Seq2Seq) -> bool:
     source, target = _some_wrong(model, BATCH_SIZE + 1, 1)
     target[-9:-1, 0] = (target[-9:-1, 0] + 1) % VOCABULARY
@@ -634,8 +677,8 @@ register(
         reference=depends_on_the_order,
         beside=lambda seed: (_network(None, seed),),
         what_was_tried=_what_examples_were_tried,
-        everywhere="Do source and target move together? And do you compare exact match alone? A loss that is summed up "
-        "in another order differs in its last digits.",
+        everywhere="Do you compare exact match alone? A loss that is summed up in another order differs in its last "
+        "digits. And do source and target move together?",
         nowhere="Which example weighs more than others in this patient's score? Move a wrong one there, and away.",
         mistakes={
             "a-single-batch": (
@@ -651,6 +694,10 @@ register(
                 _changes_from_behind(BATCH_SIZE + 1, 0),
                 "Where all examples are right, or all wrong, it makes no difference which of them weighs more. Of "
                 "which do you know for certain that they are right, and how do you spoil one?",
+            ),
+            "targets-left-behind": (
+                _sources_alone_are_moved,
+                "You move the sources and not their targets: then other examples are right. Move both.",
             ),
             "score-is-off": (
                 _score_is_off,
