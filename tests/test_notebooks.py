@@ -193,18 +193,34 @@ EQUIVALENT = {
         "if sum(map(math.exp, log_chances)) >= 0.05:": "no rate that is tried gives exactly 5 %",
         "log_ways = [math.log(math.comb(n, k)) for k in range(n + 1)]": "more of them than are needed do no harm",
     },
-    "6.1": dict.fromkeys(
-        ["changed[:, -1] = source[:, 1]", "changed[:, -1] = source[:, -2]"], "any other token shows the bug"
-    ),
-    "6.2": dict.fromkeys(
-        [
-            "zeros, ones = (model.encoder(F.pad(source, (0, 2), value=token), lengths) for token in (0, 1))",
-            "zeros, ones = (model.encoder(F.pad(source, (0, 1), value=token), lengths) for token in (0, 2))",
-        ],
-        "any padding shows the bug",
-    ),
+    "6.1": {
+        **dict.fromkeys(
+            ["changed[:, -1] = source[:, 1]", "changed[:, -1] = source[:, -2]"], "any other token shows the bug"
+        ),
+        "before, again, after = (model(target, read, 1.0) for read in (target, target, changed))": "any source will do",
+        'return "not-shifted", torch.allclose(before, again) and not torch.allclose(again, after)': "the two are alike",
+    },
+    "6.2": {
+        **dict.fromkeys(
+            [
+                "zeros, ones = (F.pad(source, (0, 2), value=token) for token in (0, 1))",
+                "zeros, ones = (F.pad(source, (0, 1), value=token) for token in (0, 2))",
+            ],
+            "any padding shows the bug",
+        ),
+        **dict.fromkeys(
+            [
+                "steady = torch.allclose(first, again) and torch.allclose(again[:, -1:], alone)",
+                'return "state-after-padding", steady and not torch.allclose(again, other)',
+            ],
+            "the two are alike",
+        ),
+    },
     "6.3": {
-        "state, token, forgetful = model.encoder(source), torch.zeros_like(written[:, :1]), []": "a column like another"
+        "state, token, forgetful = model.encoder(source), torch.zeros_like(written[:, :1]), []": "like another",
+        "validated = model(source, written, 1.0).argmax(-1)  # of `written`, ratio 0 takes the length only": (
+            "forced on what it wrote, a model would write that again"
+        ),
     },
     "6.4": {"state = model.encoder(target)": "any state will do"},
     "6.5": {
@@ -214,7 +230,7 @@ EQUIVALENT = {
     "6.6": {
         "source = torch.randint(7, (71, 6))": "one example more",
         "source = torch.randint(7, (70, 7))": "a network reads sources of any length",
-        "target = model.eval().generate(source, 7)": "and writes as many tokens as it is asked for",
+        "target = model.generate(source, 7)": "and writes as many tokens as it is asked for",
         'return "mean-of-batch-means", abs(first.exact_match - second.exact_match) >= 0.001': "it is 0, or far more",
     },
 }

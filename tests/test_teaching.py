@@ -23,7 +23,7 @@ from nbclient import NotebookClient
 from right_answers import RIGHT_ANSWERS
 from torch import nn
 
-from course_utils import EXHIBITS
+from course_utils import EXHIBITS, Seq2Seq, evaluate, token_loss
 from course_utils.teaching import (
     EXERCISES,
     check,
@@ -336,7 +336,7 @@ def test_long_inputs_stand_one_below_the_other():
 def test_an_unknown_mistake_gets_the_smallest_case(capsys):
     check("1.1", lambda source: [9] * 8)
     shown = capsys.readouterr().out
-    assert "with      source = [3, 2, 4, 4, 9, 1, 7, 2, 6, 8]" in shown
+    assert "1.1 not yet: here it differs.\nwith      source = [3, 2, 4, 4, 9, 1, 7, 2, 6, 8]" in shown
     assert "yours     [9, 9, 9, 9, 9, 9, 9, 9]" in shown
     assert "expected  [1, 7, 0, 0, 0, 0, 0, 0]" in shown
     assert "first difference at [0]: 9, expected 1" in shown
@@ -460,6 +460,13 @@ def test_a_number_may_come_in_many_forms(got):
     assert comparison.difference(1 / 3, got) is None
 
 
+@pytest.mark.parametrize("got", [np.True_, torch.tensor(True), True, 1])
+def test_true_may_come_in_many_forms(got):
+    assert comparison.difference(True, got) is None
+    assert comparison.difference([True, False], [got, False]) is None
+    assert comparison.difference(False, got) is not None
+
+
 def test_rows_may_come_one_by_one():
     table = torch.rand(3, 2)
     for rows in (list(table), tuple(table), [row.numpy() for row in table], [[*row] for row in table]):
@@ -557,31 +564,77 @@ def test_a_prediction_is_asked_as_a_quiz_of_one_question(monkeypatch):
 # The patients of notebook 06
 
 
+def exhibits_like(name):
+    """The exhibits that the patient of an exercise might have."""
+    part = EXHIBITS[exercises_06.PATIENTS[name]].part
+    network = {"Encoder", "Decoder", "Seq2Seq"}
+    return [one.id for one in EXHIBITS.values() if one.part == part or network >= {one.part, part}]
+
+
 @pytest.mark.parametrize("name", exercises_06.PATIENTS)
-def test_the_reference_tells_the_patients_kind_from_all_others(name):
+def test_the_reference_tells_the_patients_kind_from_every_other_exhibit(name):
     exercise = EXERCISES[name]
-    verdicts = [dict(exercise.run(exercise.reference, probe)) for probe in exercise.probes()]
-    assert verdicts[0] == {"The patient's bug is found in the patient": "yes"}
-    assert len(verdicts) == len(exercises_06.PATIENTS[name]) + 3
-    for verdict in verdicts:
-        ((kind, found),) = verdict.items()
-        assert found == ("yes" if kind.split(" in ")[1].count("patient") else "no")
+    verdicts = {}
+    for probe in exercise.probes():
+        verdicts |= exercise.run(exercise.reference, probe)
+    others = [one for one in exhibits_like(name) if one != exercises_06.PATIENTS[name]]
+    first, second, *between, last_but_one, last = verdicts
+    assert between == [f"One with `{one}`" for one in others]
+    assert (first, second) == ("The patient", "A healthy one")
+    assert ("patient" in last_but_one, "healthy one" in last) == (True, True)
+    found = [kind for kind, words in verdicts.items() if words == "your experiment finds the bug."]
+    assert found == [first, last_but_one]
+    assert {verdicts[kind] for kind in verdicts if kind not in found} == {"your experiment finds nothing."}
+
+
+@pytest.mark.parametrize("name", exercises_06.PATIENTS)
+def test_every_case_has_the_bug_that_it_is_said_to_have(name):
+    for ((kind, has_the_bug, subject, *_),) in EXERCISES[name].probes():
+        assert has_the_bug == ("patient" in kind)
+        exhibit = kind.split("`")[1] if "`" in kind else exercises_06.PATIENTS[name] if has_the_bug else None
+        sick = EXHIBITS[exhibit].sick if exhibit else None
+        if isinstance(subject, torch.nn.Module):
+            parts = [type(part).__mro__ for part in (subject, subject.encoder, subject.decoder)]
+            assert (sick in sum(parts, ())) == (sick is not None)
+        else:
+            inside = subject.__closure__[0].cell_contents
+            assert inside == (sick or {"6.5": token_loss, "6.6": evaluate}[name])
+
+
+def test_no_reference_takes_another_network_for_the_patient_whatever_the_weights():
+    tokens = torch.randint(7, (2, 5, 6), generator=torch.Generator().manual_seed(0))
+    for name in ("6.1", "6.2", "6.4"):
+        given = tokens[: 1 if name == "6.2" else 2]
+        for seed, one in enumerate([None, *map(EXHIBITS.get, exhibits_like(name))], start=200):
+            subject = exercises_06._subject(name, one, seed)
+            id_, found = EXERCISES[name].reference(subject, *given)
+            assert id_ == exercises_06.PATIENTS[name]
+            assert found == (one is not None and one.id == id_)
 
 
 @pytest.mark.parametrize("name", exercises_06.PATIENTS)
 def test_a_patient_has_the_bug_of_its_exercise_and_no_telling_name(name):
     exercise = EXERCISES[name]
     one = patient(name)
-    ((_, _, *beside),) = exercise.probes()[0]
-    assert exercise.reference(one, *beside) == (exercises_06.PATIENTS[name][0], True)
     if isinstance(one, torch.nn.Module):
         names = {type(part).__name__ for part in one.modules()}
         assert names <= {"Seq2Seq", "Encoder", "Decoder", "Embedding", "GRU", "Linear", "Dropout"}
-        assert one.training == (name != "6.4")  # the reference has put it into eval mode
+        assert one.training == (name == "6.4")
+        assert one.decoder.fc_out.bias.dtype == (torch.float64 if name == "6.2" else torch.float32)
         assert torch.equal(one.decoder.fc_out.bias, patient(name).decoder.fc_out.bias)
-        assert one.decoder.dropout.p == (0.5 if name == "6.4" else 0.0)
+        assert one.decoder.dropout.p == one.encoder.rnn.dropout == 0.5
     else:
         assert one.__name__ == "<lambda>"
+    ((_, _, subject, *beside),) = exercise.probes()[0]
+    assert exercise.reference(one, *beside) == (exercises_06.PATIENTS[name], True)
+    if isinstance(one, torch.nn.Module):
+        assert not torch.equal(one.decoder.fc_out.bias, subject.decoder.fc_out.bias)
+
+
+def test_the_model_beside_an_evaluation_is_healthy_and_in_evaluation_mode():
+    for ((*_, model),) in EXERCISES["6.6"].probes():
+        assert not model.training
+        assert type(model) is Seq2Seq
 
 
 def test_there_is_no_seventh_patient():
@@ -592,15 +645,67 @@ def test_there_is_no_seventh_patient():
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (True, "two things: the exhibit's id, as text, and True or False"),
+        (True, "two things, in this order: the exhibit's id, as text, and True or False"),
         (("not-shifted", True, 1), "two things"),
-        ((True, "not-shifted"), "two things"),
+        ((True, "not-shifted"), "in this order"),
         (("shifted", True), "There is no exhibit 'shifted': take one of the ids"),
-        (("stale-token", True), "another bug than the exhibit you name"),
+        (("stale-token", True), "another bug than the exhibit that you name"),
+        (("mean-of-batch-means", False), "another bug than the exhibit that you name"),
+        (("not-shifted", None), "is to be True or False; yours is None. `.any()`"),
+        (("not-shifted", 0.3), "yours is 0.3."),
+        (("not-shifted", "yes"), "yours is 'yes'."),
+        (
+            ("not-shifted", torch.tensor([True, False])),
+            "yours is [True, False]. `.any()`, `.all()` or `torch.allclose`",
+        ),
+        (("not-shifted", torch.ones(5, 6, 7)), "yours is a tensor (5, 6, 7)."),
+        (("stale-token", torch.ones(2)), "yours is [1.0, 1.0]."),
     ],
 )
 def test_an_experiment_names_an_exhibit_and_says_yes_or_no(outcome, words):
     assert words in check("6.1", lambda *_: outcome).message
+
+
+@pytest.mark.parametrize("form", [bool, int, np.bool_, torch.tensor, lambda found: torch.tensor([[float(found)]])])
+def test_true_and_false_may_come_in_many_forms(form):
+    reference = EXERCISES["6.5"].reference
+    assert check("6.5", lambda *given: ["end-masked-as-padding", form(reference(*given)[1])]).passed
+
+
+def test_a_wrong_experiment_is_told_whom_it_judges_wrongly():
+    one = check("6.1", EXERCISES["6.1"].mistakes[3].answer).message
+    assert one.endswith("\nOne with `state-from-the-last-batch`: your experiment finds the bug, and it is not there.")
+    where = lambda *_: ("not-shifted", True)  # noqa: E731 (as short as it can be)
+    assert check("6.1", where).message.endswith("\nA healthy one: your experiment finds the bug, and it is not there.")
+    never_thought_of = lambda *given: ("not-shifted", not EXERCISES["6.1"].reference(*given)[1])  # noqa: E731
+    missed = "The patient: your experiment finds nothing, and the bug is there."
+    assert check("6.1", never_thought_of).message == f"6.1 not yet:\n{missed}"
+
+
+def test_what_a_loss_was_shown_is_judged_as_it_was_then():
+    def finds_nothing(loss, logits, target):
+        target = target.clone()
+        target[0, 0] = 0
+        loss(target=target, logits=logits)
+        target[0, 0] = 1
+        return "end-masked-as-padding", False
+
+    assert check("6.5", finds_nothing).diagnosis == "finds-it-nowhere"
+
+
+@pytest.mark.parametrize(
+    ("calls", "words"),
+    [
+        ([(64, 0.5), (3, 0.5)], "All examples that it tries fit in one batch."),
+        ([(64, 0.5), (128, 0.5)], "All batches that it tries are equally large."),
+        ([(64, 0.5), (65, 1.0)], ""),
+        ([(65, 0.0), (70, 1.0)], "Its examples are all right, or all wrong."),
+        ([(65, 0.0), (65, 0.5)], ""),
+    ],
+)
+def test_why_an_experiment_cannot_see_a_preference(calls, words):
+    calls = [(torch.zeros(n, 6), SimpleNamespace(exact_match=score)) for n, score in calls]
+    assert exercises_06._what_examples_were_tried(calls).strip() == words
 
 
 def test_nothing_passes_where_the_reference_fails(monkeypatch):

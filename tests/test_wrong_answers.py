@@ -380,6 +380,26 @@ def trains_for_ever(count, train, rounds):
         train([[0, 2, 1, 1, 1, 1]])
 
 
+def compares_tables_with_equal_signs(model, source, target):
+    return "not-shifted", model(source, target, 1.0) != model(source, target.flip(1), 1.0)
+
+
+def looks_at_the_first_token_only(model, source):
+    right = model(source, source, 0.0).argmax(-1)
+    return "state-not-carried", (model.generate(source, 6)[:, 0] == right[:, 0]).all()
+
+
+def sets_the_batch_size(evaluation, model):
+    source = torch.randint(7, (10, 6))
+    return "mean-of-batch-means", evaluation(model, source, model.generate(source, 6), 7).exact_match < 1
+
+
+def compares_all_scores_at_once(evaluation, model):
+    source = torch.randint(7, (100, 6))
+    one, other = (evaluation(model, source[rows], source[rows] // 2) for rows in (slice(99), slice(1, 100)))
+    return "mean-of-batch-means", one != other
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "words"),
     [
@@ -514,6 +534,10 @@ def trains_for_ever(count, train, rounds):
         ("5.5", lambda count, train, rounds: [0], "in each count, where rounds = 9:"),
         ("5.5", trains_for_ever, "far beyond the number of rounds"),
         ("5.5", lambda count, train, rounds: print(), "Is a `return` missing"),
+        ("6.1", compares_tables_with_equal_signs, "yours is a tensor (5, 6, 7). `.any()`"),
+        ("6.3", looks_at_the_first_token_only, "A healthy one: your experiment finds the bug, and it is not there."),
+        ("6.6", sets_the_batch_size, "too many positional arguments"),
+        ("6.6", compares_all_scores_at_once, "exact match alone"),
     ],
 )
 def test_an_unnamed_wrong_answer_is_refused_by_the_property_it_lacks(name, answer, words):

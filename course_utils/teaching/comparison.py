@@ -31,6 +31,8 @@ def normal(value: Any) -> Any:
         return normal(value.state_dict())
     if isinstance(value, Mapping):
         return {name: normal(value[name]) for name in value}
+    if isinstance(value, (bool, np.bool_)):
+        return torch.tensor(bool(value))
     if isinstance(value, numbers.Number) and not isinstance(value, complex):
         return _number_tensor(value)
     if isinstance(value, np.ndarray) or (isinstance(value, (list, tuple)) and _plain(value)):
@@ -43,7 +45,7 @@ def normal(value: Any) -> Any:
 
 def _number_tensor(value: Any) -> Tensor:
     if isinstance(value, numbers.Integral) and abs(value) < 2**63:
-        return torch.tensor(value if isinstance(value, bool) else int(value))
+        return torch.tensor(int(value))
     try:
         return torch.tensor(float(value), dtype=torch.double)
     except OverflowError:

@@ -152,12 +152,13 @@ def _judge(exercise: Exercise, answer: Any) -> Result:
     case = next(number for number, words in enumerate(found) if words)
     mistake = _recognised(exercise, probes, trials)
     compared = None if trials[case].failure else tables(expected[case].value, trials[case].value)
-    words = f" {mistake.message}" if mistake else "" if trials[case].failure else " here it differs."
+    inputs = _inputs(exercise, probes[case])
+    words = f" {mistake.message}" if mistake else " here it differs." if inputs and not trials[case].failure else ""
     shown = trials[case].failure or found[case]
     if not probes[case] and not trials[case].failure:  # without inputs the expected value is the answer: not told
         words = words if mistake else " this is not the value, which is wanted exactly."
         shown = f"yours     {brief(trials[case].value)}"
-    message = "\n".join(filter(None, [f"{name} not yet:{words}", _inputs(exercise, probes[case]), shown]))
+    message = "\n".join(filter(None, [f"{name} not yet:{words}", inputs, shown]))
     message += trials[case].remarks
     return Result(name, False, True, message, diagnosis=mistake.id if mistake else None, compared=compared)
 

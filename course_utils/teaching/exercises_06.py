@@ -1,12 +1,13 @@
 """Exercises of notebook 06: "diagnose me". Six patients, each with one bug of the museum.
 
 An answer is an experiment: it names the exhibit, and says whether what it is given has that bug. It is run again on the
-patient's kind with other weights, on healthy ones, and on others with other bugs, which it must not take for the
-patient.
+patient's kind with other weights, on healthy ones, and on every other exhibit that the patient might be, for which it
+must not take the patient.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,61 +17,100 @@ from torch.nn import functional as F
 
 from ..evaluation import evaluate, token_accuracy, token_loss
 from ..model import Decoder, Encoder, Seq2Seq, start_tokens
-from ..museum import BATCH_SIZE, EXHIBITS
+from ..museum import BATCH_SIZE, EXHIBITS, Exhibit
 from ..task import END_TOKEN
+from .comparison import brief, normal
 from .engine import Exercise, Mistake, register
 from .probes import VOCABULARY, fill_at_random
 from .trials import WrongAnswer
 
-# By exercise: the exhibit that the patient has, then those for which it must not be taken.
+# By exercise: the exhibit that the patient has.
 PATIENTS = {
-    "6.1": ("not-shifted", "other-start", "state-not-carried", "context-follows-the-state"),
-    "6.2": ("state-after-padding", "rows-out-of-order", "encoder-detached", "state-reshaped"),
-    "6.3": ("state-not-carried", "stale-token", "start-of-another", "stops-with-the-first"),
-    "6.4": ("dropout-always-on", "state-from-the-last-batch", "state-reshaped"),
-    "6.5": ("end-masked-as-padding", "first-token-left-out", "loss-one-apart", "softmax-over-places"),
-    "6.6": ("mean-of-batch-means", "wrong-axis", "validation-forced", "scored-to-the-shorter"),
+    "6.1": "not-shifted",
+    "6.2": "state-after-padding",
+    "6.3": "state-not-carried",
+    "6.4": "dropout-always-on",
+    "6.5": "end-masked-as-padding",
+    "6.6": "mean-of-batch-means",
 }
-HEALTHY = {"token_loss": token_loss, "evaluate": evaluate}
+NETWORK: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (Encoder, Decoder, Seq2Seq)}
+IN_TRAINING_MODE = "6.4"  # the exercise in which `eval()` is a part of the experiment
+IN_FLOAT64 = "6.2"  # that in which a row alone is compared with the same row in a batch: float32 adds up otherwise
 TOKENS = 6  # in a source and in a target
-DROPOUT = 0.5  # where the exercise is about it
+DROPOUT = 0.5  # without it, dropout that is left on would show nowhere
+SMALL = 0.005  # times which some logits are taken: a difference of a tenth is no small one there
+KEPT = 8.0  # added to what opens an update gate: of the old state all but a few ten-thousandths stay
+SENTENCES = {  # by whether the bug is there, and whether the experiment finds it
+    (True, True): "your experiment finds the bug.",
+    (True, False): "your experiment finds nothing, and the bug is there.",
+    (False, True): "your experiment finds the bug, and it is not there.",
+    (False, False): "your experiment finds nothing.",
+}
+TRUE_OR_FALSE = "`.any()`, `.all()` or `torch.allclose` makes one answer of many numbers."
 
 
 def patient(exercise_id: str) -> Any:
     """The black box of an exercise: a network whose weights are drawn at random, a loss, or an evaluation."""
     if exercise_id not in PATIENTS:
         raise KeyError(f"There is no patient {exercise_id!r}; there are {', '.join(PATIENTS)}.")
-    return _subject(PATIENTS[exercise_id][0], seed=60, dropout=DROPOUT if exercise_id == "6.4" else 0.0)
+    return _subject(exercise_id, EXHIBITS[PATIENTS[exercise_id]], seed=60)
 
 
-def _subject(name: str | None, seed: int, part: str = "", dropout: float = 0.0) -> Any:
-    """What has this exhibit's bug; without a name a healthy network, or else the healthy function for this part.
+def _subject(exercise_id: str, exhibit: Exhibit | None, seed: int, change: Callable | None = None) -> Any:
+    """What has this exhibit's bug, or is healthy, of the kind that the exercise's patient is. No name tells which."""
+    part = EXHIBITS[PATIENTS[exercise_id]].part
+    if part in NETWORK:
+        network = _network(exhibit, seed, change).train(exercise_id == IN_TRAINING_MODE)
+        return network.double() if exercise_id == IN_FLOAT64 else network
+    if part == "token_loss":
+        loss = exhibit.sick if exhibit else token_loss
+        return lambda logits, target: loss(logits, target)
+    evaluation = exhibit.sick if exhibit else evaluate
+    return lambda model, source, target: evaluation(model, source, target)
 
-    Networks are tiny and in training mode, with weights so large that outputs vary. No name tells what is wrong.
+
+def _network(exhibit: Exhibit | None, seed: int, change: Callable[[Seq2Seq], None] | None = None) -> Seq2Seq:
+    """A tiny network with weights so large that outputs vary, some of which `change` may set otherwise."""
+    kinds = NETWORK | ({exhibit.part: type(exhibit.part, (exhibit.sick,), {})} if exhibit else {})
+    sizes = (VOCABULARY, 5, 6, 2, DROPOUT)
+    network = fill_at_random(kinds["Seq2Seq"](kinds["Encoder"](*sizes), kinds["Decoder"](*sizes)), seed)
+    if change is not None:
+        change(network)
+    return network.eval()
+
+
+@torch.no_grad()
+def _small_logits(network: Seq2Seq) -> None:
+    for parameter in network.decoder.fc_out.parameters():
+        parameter.mul_(SMALL)
+
+
+@torch.no_grad()
+def _state_that_hardly_moves(network: Seq2Seq) -> None:
+    for _, _, bias, _ in network.decoder.rnn.all_weights:
+        _reset, update, _new = bias.chunk(3)
+        update.add_(KEPT)
+
+
+def _cases(exercise_id: str, beside: Callable[[int], tuple]) -> list[tuple]:
+    """Two patients, two healthy ones, and every other exhibit of a like part, with what the experiment gets beside it.
+
+    Each case is a single argument, so that a message does not print what says nothing to the reader: what the subject
+    is, whether it has the bug, the subject, its company.
     """
-    exhibit = EXHIBITS.get(name)
-    part = exhibit.part if exhibit else part
-    if part in HEALTHY:
-        function = exhibit.sick if exhibit else HEALTHY[part]
-        return lambda *given: function(*given)
-    kinds: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (Encoder, Decoder, Seq2Seq)}
-    if exhibit:
-        kinds[part] = type(part, (exhibit.sick,), {})
-    sizes = (VOCABULARY, 5, 6, 2, dropout)
-    return fill_at_random(kinds["Seq2Seq"](kinds["Encoder"](*sizes), kinds["Decoder"](*sizes)), seed)
-
-
-def _cases(exercise_id: str, beside: Callable[[int], tuple], part: str = "", dropout: float = 0.0) -> list[tuple]:
-    """The patient's kind twice, healthy ones twice, and each of the others: (what it is, the subject, its company).
-
-    Each case is a single argument, so that a message does not print what says nothing to the reader.
-    """
-    exhibit, *others = PATIENTS[exercise_id]
-    kinds = [(exhibit, "the patient"), (None, "a healthy one"), *((name, "one with another bug") for name in others)]
-    kinds += [(exhibit, "another with the patient's bug"), (None, "another healthy one")]
+    sick = EXHIBITS[PATIENTS[exercise_id]]
+    like = NETWORK if sick.part in NETWORK else (sick.part,)
+    others = [one for one in EXHIBITS.values() if one.part in like and one is not sick]
+    cases = [("The patient", sick, None), ("A healthy one", None, None)]
+    cases += [(f"One with `{one.id}`", one, None) for one in others]
+    if sick.part in NETWORK:
+        cases.append(("A patient with small logits", sick, _small_logits))
+        cases.append(("A healthy one whose state hardly moves", None, _state_that_hardly_moves))
+    else:
+        cases += [("Another patient", sick, None), ("Another healthy one", None, None)]
     return [
-        ((kind, _subject(name, seed, part, dropout), *beside(seed)),)
-        for seed, (name, kind) in enumerate(kinds, start=62)
+        ((kind, exhibit is sick, _subject(exercise_id, exhibit, seed, change), *beside(seed)),)
+        for seed, (kind, exhibit, change) in enumerate(cases, start=62)
     ]
 
 
@@ -91,33 +131,78 @@ def _logits_and_target(seed: int) -> tuple[Tensor, Tensor]:
     return logits, torch.randint(1, VOCABULARY, (5, TOKENS), generator=generator)
 
 
-def _trial(exercise_id: str) -> Callable[[Callable, tuple], dict[str, str]]:
-    """The experiment is carried out, and what it says of this subject is compared."""
+def _trial(exercise_id: str, what_was_tried: Callable[[list[tuple]], str]) -> Callable[[Callable, tuple], dict]:
+    """The experiment is carried out, and what it says of this subject is compared.
+
+    Where it misses the bug of a loss or an evaluation, what_was_tried says why, from the targets and the outcomes of
+    all calls.
+    """
 
     def run(answer: Callable, arguments: tuple) -> dict[str, str]:
-        ((kind, *given),) = arguments
-        outcome = answer(*given)
-        if not isinstance(outcome, (tuple, list)) or len(outcome) != 2 or not isinstance(outcome[0], str):
-            raise WrongAnswer("An experiment gives back two things: the exhibit's id, as text, and True or False.")
-        name, found = outcome
-        if name not in EXHIBITS:
-            raise WrongAnswer(f"There is no exhibit {name!r}: take one of the ids in EXHIBITS.")
-        if name != PATIENTS[exercise_id][0]:
-            raise WrongAnswer("The patient has another bug than the exhibit you name. What does that one do otherwise?")
-        return {f"The patient's bug is found in {kind}": "yes" if bool(found) else "no"}
+        ((kind, has_the_bug, subject, *beside),) = arguments
+        calls: list[tuple] = []
+        found = _verdict(exercise_id, answer(_watched(subject, calls), *beside))
+        why = what_was_tried(calls) if has_the_bug and not found and calls else ""
+        return {kind: SENTENCES[has_the_bug, found] + why}
 
     return run
 
 
-def _says(exercise_id: str, experiment: Callable[..., Any], name: str | None = None) -> Callable[..., tuple[str, Any]]:
+def _watched(subject: Any, calls: list[tuple]) -> Any:
+    """The subject; and if it is a function, the target and the outcome of each call are written down."""
+    if isinstance(subject, nn.Module):
+        return subject
+
+    def watched(*given: Any, **named: Any) -> Any:
+        arguments = inspect.signature(subject).bind(*given, **named).args
+        outcome = subject(*arguments)
+        calls.append((arguments[-1].clone(), outcome))
+        return outcome
+
+    return watched
+
+
+def _verdict(exercise_id: str, outcome: Any) -> bool:
+    """Whether the experiment finds the bug; WrongAnswer where it says that of another bug, or says something else."""
+    if not isinstance(outcome, (tuple, list)) or len(outcome) != 2 or not isinstance(outcome[0], str):
+        raise WrongAnswer(
+            "An experiment gives back two things, in this order: the exhibit's id, as text, and True or False."
+        )
+    name, found = outcome
+    if name not in EXHIBITS:
+        raise WrongAnswer(f"There is no exhibit {name!r}: take one of the ids in EXHIBITS.")
+    answer = normal(found)
+    if not isinstance(answer, Tensor) or answer.numel() != 1 or answer.item() not in (0, 1):
+        raise WrongAnswer(f"The second thing is to be True or False; yours is {brief(found)}. {TRUE_OR_FALSE}")
+    if name != PATIENTS[exercise_id]:
+        raise WrongAnswer("The name comes first: what your experiment finds was not looked at.")
+    return bool(answer)
+
+
+def _says(exercise_id: str, experiment: Callable[..., Any]) -> Callable[..., tuple[str, Any]]:
     """An answer made of an experiment that only says whether it found something."""
-    return lambda *given: (name or PATIENTS[exercise_id][0], experiment(*given))
+    return lambda *given: (PATIENTS[exercise_id], experiment(*given))
 
 
-def _usual(exercise_id: str, taken_for: str, why_not: str, everywhere: str) -> tuple[Mistake, ...]:
-    """What goes wrong in any diagnosis: another name, and experiments that always or never find something."""
-    return (
-        Mistake("taken-for-another", _says(exercise_id, lambda *_: True, taken_for), why_not),
+def _exercise(
+    exercise_id: str,
+    *,
+    beside: Callable[[int], tuple],
+    everywhere: str,
+    nowhere: str,
+    mistakes: dict[str, tuple[Callable[..., Any], str]],
+    what_was_tried: Callable[[list[tuple]], str] = lambda _: "",
+    **told: Any,
+) -> Exercise:
+    """What all six share: the cases, the trial, and what goes wrong in any diagnosis. `mistakes` are the others."""
+    another = next(name for name in EXHIBITS if name != PATIENTS[exercise_id])
+    usual = (
+        Mistake(
+            "taken-for-another",
+            lambda *_: (another, True),
+            "The patient has another bug than the exhibit that you name. What one sees of an exhibit is in "
+            "`EXHIBITS[…].symptom`: which of them fits?",
+        ),
         Mistake(
             "finds-it-everywhere",
             _says(exercise_id, lambda *_: True),
@@ -126,8 +211,15 @@ def _usual(exercise_id: str, taken_for: str, why_not: str, everywhere: str) -> t
         Mistake(
             "finds-it-nowhere",
             _says(exercise_id, lambda *_: False),
-            "Your experiment finds the bug nowhere. What would have to change for you to see it?",
+            f"Your experiment finds the bug nowhere, not even in the patient. {nowhere}",
         ),
+    )
+    return Exercise(
+        id=exercise_id,
+        probes=lambda: _cases(exercise_id, beside),
+        run=_trial(exercise_id, what_was_tried),
+        mistakes=(*usual, *(Mistake(name, _says(exercise_id, one), words) for name, (one, words) in mistakes.items())),
+        **told,
     )
 
 
@@ -137,8 +229,24 @@ def _usual(exercise_id: str, taken_for: str, why_not: str, everywhere: str) -> t
 def sees_the_answer(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[str, bool]:
     changed = target.clone()
     changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
-    same = torch.allclose(model(source, target, 1.0)[:, -1], model(source, changed, 1.0)[:, -1])
-    return "not-shifted", not same
+    before, again, after = (model(source, read, 1.0)[:, -1] for read in (target, target, changed))
+    return "not-shifted", torch.allclose(before, again) and not torch.allclose(before, after)
+
+
+def _differs_without_asking_twice(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    changed = target.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
+    return not torch.allclose(model(source, target, 1.0)[:, -1], model(source, changed, 1.0)[:, -1])
+
+
+def _differs_with_coins(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    changed = target.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
+    return not torch.allclose(model(source, target), model(source, changed))
+
+
+def _differs_alone(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    return not torch.allclose(model(source, target, 0.0), model(source, (target + 1) % VOCABULARY, 0.0))
 
 
 def _contradicts_itself(model: Seq2Seq, source: Tensor, _target: Tensor | None = None) -> bool:
@@ -152,38 +260,46 @@ def _other_than_the_decoder(model: Seq2Seq, source: Tensor, target: Tensor) -> b
 
 
 register(
-    Exercise(
-        id="6.1",
+    _exercise(
+        "6.1",
         title="Diagnose me: too good to be true",
         minutes=15,
         difficulty=2,
         hints=(
             "Its training loss went to nearly nothing in a few steps. What would make the task that easy?",
-            "Change the last token of the target. It comes after everything that the decoder should have read.",
+            "Change the last token of the target. It comes after everything that the decoder should have read. And ask "
+            "the same question twice first: some answer it in two ways.",
         ),
         reference=sees_the_answer,
-        probes=lambda: _cases("6.1", _tokens(2)),
-        run=_trial("6.1"),
-        mistakes=(
-            *_usual(
-                "6.1",
-                "other-start",
-                "Another start token changes little. This patient knows the answers.",
-                "Which target tokens may the decoder have read before it writes a token, and which not?",
+        beside=_tokens(2),
+        everywhere="Which target tokens may the decoder have read before it writes a token, and which not?",
+        nowhere="Is the model forced, with a ratio of 1.0? And do you compare numbers? Shapes fit in every exhibit.",
+        mistakes={
+            "asked-only-once": (
+                _differs_without_asking_twice,
+                "Your experiment takes every change for one of its own making. Some patients answer the very same "
+                "question in two ways: how would you notice?",
             ),
-            Mistake(
-                "contradiction",
-                _says("6.1", _contradicts_itself),
+            "coins-are-flipped": (
+                _differs_with_coins,
+                "Where no ratio is given, coins are flipped, and two calls differ for that. Force the model, with a "
+                "ratio of 1.0.",
+            ),
+            "not-forced": (
+                _differs_alone,
+                "With a ratio of 0.0 no model looks at the target. What differs there is the doing of other bugs.",
+            ),
+            "contradiction": (
+                _contradicts_itself,
                 "You find that decoding contradicts the forced model. So it does in other patients: there the decoding "
                 "is wrong, here the forcing.",
             ),
-            Mistake(
-                "other-inputs",
-                _says("6.1", _other_than_the_decoder),
+            "other-inputs": (
+                _other_than_the_decoder,
                 "You find that the decoder reads something else than the shifted target. That is so with another start "
                 "token, too. What does this patient read?",
             ),
-        ),
+        },
     )
 )
 
@@ -192,44 +308,81 @@ register(
 
 
 def reads_padding(model: Seq2Seq, source: Tensor) -> tuple[str, bool]:
+    first, again, other, alone = _readings(model, source)
+    same = torch.allclose(first, again) and torch.allclose(first, alone)
+    return "state-after-padding", same and not torch.allclose(first, other)
+
+
+def _readings(model: Seq2Seq, source: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The states of padded sources: read twice, then with other padding, and each row alone."""
     lengths = torch.full((len(source),), source.shape[1])
-    states = [model.encoder(F.pad(source, (0, 2), value=value), lengths) for value in (0, 1)]
-    return "state-after-padding", not torch.allclose(*states)
+    zeros, ones = (F.pad(source, (0, 2), value=value) for value in (0, 1))
+    first, again, other = (model.encoder(padded, lengths) for padded in (zeros, zeros, ones))
+    alone = [model.encoder(zeros[row : row + 1], lengths[:1]) for row in range(len(source))]
+    return first, again, other, torch.cat(alone, dim=1)
+
+
+def _padding_matters(model: Seq2Seq, source: Tensor) -> bool:
+    first, _, other, _ = _readings(model, source)
+    return not torch.allclose(first, other)
+
+
+def _padding_matters_to_a_steady_one(model: Seq2Seq, source: Tensor) -> bool:
+    first, again, other, _ = _readings(model, source)
+    return torch.allclose(first, again) and not torch.allclose(first, other)
+
+
+def _lengths_do_not_matter(model: Seq2Seq, source: Tensor) -> bool:
+    padded, lengths = F.pad(source, (0, 2)), torch.full((len(source),), source.shape[1])
+    return torch.allclose(model.encoder(padded, lengths), model.encoder(padded))
 
 
 def _alone_is_otherwise(model: Seq2Seq, source: Tensor) -> bool:
     padded, lengths = F.pad(source, (0, 2)), torch.arange(2, 2 + len(source))
     together = model.encoder(padded, lengths)
     alone = [model.encoder(padded[row : row + 1, : lengths[row]]) for row in range(len(source))]
-    return not torch.allclose(together, torch.cat(alone, dim=1), atol=1e-6)
+    return not torch.allclose(together, torch.cat(alone, dim=1))
 
 
 register(
-    Exercise(
-        id="6.2",
+    _exercise(
+        "6.2",
         title="Diagnose me: worse in company",
-        minutes=15,
-        difficulty=2,
+        minutes=20,
+        difficulty=3,
         hints=(
             "`model.encoder(padded, lengths)`: what may the encoder take notice of, and what not?",
-            "Keep everything as it is, lengths too, and change only what stands in the padding.",
+            "Keep everything as it is, lengths too, and change only what stands in the padding. Some others notice "
+            "that as well, but they give two answers to one question, or another answer to a row that is alone, with "
+            "its padding, than to the same row in a batch.",
         ),
         reference=reads_padding,
-        probes=lambda: _cases("6.2", _tokens(1)),
-        run=_trial("6.2"),
-        mistakes=(
-            *_usual(
-                "6.2",
-                "rows-out-of-order",
-                "No row has moved here. Try a batch in which all rows are alike.",
-                "Did you tell the encoder the lengths? Without them it has to read the padding, too.",
+        beside=_tokens(1),
+        everywhere="Did you tell the encoder the lengths? Without them it has to read the padding, too.",
+        nowhere="Is there padding, beyond the lengths that you give? A row alone and the same row in a batch differ in "
+        "their last digits, so compare such numbers with a tolerance.",
+        mistakes={
+            "padding-matters": (
+                _padding_matters,
+                "You find that padding makes a difference. So it does in three other patients: two confuse rows with "
+                "places, and one remembers. What else makes a difference to those?",
             ),
-            Mistake(
-                "alone-against-together",
-                _says("6.2", _alone_is_otherwise),
-                "You compare a row in a batch with the same row alone. Rows that have moved differ there as well.",
+            "rows-among-themselves": (
+                _padding_matters_to_a_steady_one,
+                "You find one that reads padding and has no memory. Two others do so, too: they confuse rows with "
+                "places. What else can change the state of a row there?",
             ),
-        ),
+            "lengths-do-not-matter": (
+                _lengths_do_not_matter,
+                "You find that the encoder takes no notice of lengths. So it is with another one, which takes rows for "
+                "time steps. What else can change the state of a row there?",
+            ),
+            "alone-against-together": (
+                _alone_is_otherwise,
+                "You compare a row in a batch with the same row alone, without its padding. Rows that have moved "
+                "differ there as well.",
+            ),
+        },
     )
 )
 
@@ -238,23 +391,42 @@ register(
 
 
 def forgets_its_state(model: Seq2Seq, source: Tensor) -> tuple[str, bool]:
-    start, token, written = model.encoder(source), start_tokens(source), []
+    written = model.generate(source, TOKENS)
+    same = [torch.equal(_written(model, source, carries), written) for carries in (False, True)]
+    return "state-not-carried", same == [True, False]
+
+
+def _written(model: Seq2Seq, source: Tensor, carries: bool) -> Tensor:
+    """What a greedy loop writes which carries the state on, as is right, or forgets it."""
+    hidden, token, tokens = model.encoder(source), start_tokens(source), []
     for _ in range(TOKENS):
-        logits, _ = model.decoder(token, start)
-        token = logits.argmax(-1)
-        written.append(token)
-    return "state-not-carried", torch.equal(torch.cat(written, dim=1), model.generate(source, TOKENS))
+        logits, new = model.decoder(token, hidden)
+        token, hidden = logits.argmax(-1), new if carries else hidden
+        tokens.append(token)
+    return torch.cat(tokens, dim=1)
+
+
+def _written_as_if_forgetful(model: Seq2Seq, source: Tensor) -> bool:
+    return torch.equal(_written(model, source, carries=False), model.generate(source, TOKENS))
+
+
+def _loop_is_another(model: Seq2Seq, source: Tensor) -> bool:
+    return not torch.equal(_written(model, source, carries=True), model.generate(source, TOKENS))
+
+
+def _validation_says_otherwise(model: Seq2Seq, source: Tensor) -> bool:
+    output = model.generate(source, TOKENS)
+    return not torch.equal(model(source, output, 0.0).argmax(-1), output)
 
 
 def _only_the_first_token_is_right(model: Seq2Seq, source: Tensor) -> bool:
-    free = model(source, torch.zeros_like(source), 0.0).argmax(-1)
-    output = model.generate(source, TOKENS)
-    return torch.equal(free[:, 0], output[:, 0]) and not torch.equal(free, output)
+    right, output = _written(model, source, carries=True), model.generate(source, TOKENS)
+    return torch.equal(right[:, 0], output[:, 0]) and not torch.equal(right, output)
 
 
 register(
-    Exercise(
-        id="6.3",
+    _exercise(
+        "6.3",
         title="Diagnose me: good advice, bad deeds",
         minutes=20,
         difficulty=3,
@@ -262,29 +434,39 @@ register(
             "Several bugs make decoding contradict the model. Which one would write, token by token, what this patient "
             "writes?",
             "Write the greedy loop with the bug that you suspect, over `model.encoder` and `model.decoder`, and "
-            "compare it with `model.generate`.",
+            "compare it with `model.generate`. Does the right loop write something else?",
         ),
         reference=forgets_its_state,
-        probes=lambda: _cases("6.3", _tokens(1)),
-        run=_trial("6.3"),
-        mistakes=(
-            *_usual(
-                "6.3",
-                "stale-token",
-                "A stale token would do something else. Write the loop with it, and compare.",
-                "What does a healthy one hand on from step to step, that this patient does not?",
+        beside=_tokens(1),
+        everywhere="What does a healthy one hand on from step to step, that this patient does not?",
+        nowhere="Does your loop begin as the model's does, with the encoder's state and token 0, and go on with the "
+        "likeliest token? Wherever it differs from the patient's, ask why.",
+        mistakes={
+            "contradiction": (
+                _contradicts_itself,
+                "You find that decoding contradicts the forced model. That is right, but so it does with every other "
+                "bug of decoding. Which one would write just what this patient writes?",
             ),
-            Mistake(
-                "contradiction",
-                _says("6.3", _contradicts_itself),
-                "You find that decoding contradicts the forced model. That is right, but three other bugs do the same.",
+            "another-loop": (
+                _loop_is_another,
+                "You find that `generate` does not write what the right loop writes. That is right, but several others "
+                "do not, either. Which one would write just what this patient writes?",
             ),
-            Mistake(
-                "only-the-first-token-right",
-                _says("6.3", _only_the_first_token_is_right),
-                "The first token right and others wrong: that holds for a stale token, too.",
+            "two-loops": (
+                _validation_says_otherwise,
+                "You find that `generate` does not write what the validation sees. So it is with all four of them, and "
+                "more. Which one would write just what this patient writes?",
             ),
-        ),
+            "without-a-contrast": (
+                _written_as_if_forgetful,
+                "You find all that write what a forgetful one would write. A healthy one whose state hardly moves does "
+                "so, too. What would the right loop write?",
+            ),
+            "only-the-first-token-right": (
+                _only_the_first_token_is_right,
+                "The first token right and others wrong: that holds for other bugs, too.",
+            ),
+        },
     )
 )
 
@@ -293,10 +475,24 @@ register(
 
 
 def drops_when_it_should_not(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[str, bool]:
+    return "dropout-always-on", _decoder_differs_by(model, source, target) > 0
+
+
+def _decoder_differs_by(model: Seq2Seq, source: Tensor, target: Tensor) -> float:
+    """The largest difference between two calls of the decoder. They are the same call: no tolerance is too small."""
     model.eval()
     hidden = model.encoder(source)
     one, other = (model.decoder(target, hidden)[0] for _ in range(2))
-    return "dropout-always-on", not torch.equal(one, other)
+    return (one - other).abs().max().item()
+
+
+def _differs_by_a_tenth(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    return _decoder_differs_by(model, source, target) > 0.1
+
+
+def _encoder_differs(model: Seq2Seq, source: Tensor, _target: Tensor) -> bool:
+    model.eval()
+    return not torch.equal(model.encoder(source), model.encoder(source))
 
 
 def _two_answers(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
@@ -305,8 +501,8 @@ def _two_answers(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
 
 
 register(
-    Exercise(
-        id="6.4",
+    _exercise(
+        "6.4",
         title="Diagnose me: two minds",
         minutes=15,
         difficulty=2,
@@ -315,21 +511,24 @@ register(
             "Call `model.eval()`, then only the decoder twice, with the same tokens and the same state.",
         ),
         reference=drops_when_it_should_not,
-        probes=lambda: _cases("6.4", _tokens(2), dropout=DROPOUT),
-        run=_trial("6.4"),
-        mistakes=(
-            *_usual(
-                "6.4",
-                "state-from-the-last-batch",
-                "This patient remembers nothing: its encoder gives the same state each time.",
-                "They come in training mode, where dropout is meant to be on.",
-            ),
-            Mistake(
-                "two-answers",
-                _says("6.4", _two_answers),
+        beside=_tokens(2),
+        everywhere="Do you call `model.eval()` first? They come in training mode, where dropout is meant to be on.",
+        nowhere="Do you compare numbers? Shapes fit in every exhibit. And which part of the model do you ask twice?",
+        mistakes={
+            "two-answers": (
+                _two_answers,
                 "Two answers to one question can also come from a memory. Which part of the model gives them?",
             ),
-        ),
+            "encoder-alone": (
+                _encoder_differs,
+                "You look at the encoder, which gives one answer only in this patient. Which other part is there?",
+            ),
+            "too-large-a-tolerance": (
+                _differs_by_a_tenth,
+                "You find large differences only, and where all logits are small you miss the bug. How much may two "
+                "equal calls differ?",
+            ),
+        },
     )
 )
 
@@ -341,7 +540,7 @@ def the_end_does_not_count(loss: Callable, logits: Tensor, target: Tensor) -> tu
     return "end-masked-as-padding", _an_end_is_ignored_at(2)(loss, logits, target)
 
 
-def _an_end_is_ignored_at(place: int) -> Callable[..., bool]:
+def _an_end_is_ignored_at(place: int | slice) -> Callable[..., bool]:
     """Whether the loss takes no notice of the logits at a place where an end token stands."""
 
     def experiment(loss: Callable, logits: Tensor, target: Tensor) -> bool:
@@ -353,15 +552,25 @@ def _an_end_is_ignored_at(place: int) -> Callable[..., bool]:
     return experiment
 
 
+def _other_logits_do_not_matter(loss: Callable, logits: Tensor, target: Tensor) -> bool:
+    return torch.allclose(loss(logits, target), loss(-logits, target))
+
+
 def _other_than_cross_entropy(loss: Callable, logits: Tensor, target: Tensor) -> bool:
     target = target.clone()
     target[:, 2] = END_TOKEN
     return not torch.allclose(loss(logits, target), token_loss(logits, target))
 
 
+def _what_losses_were_tried(calls: list[tuple[Tensor, Tensor]]) -> str:
+    if any(loss.isnan() for _, loss in calls):
+        return " One of its losses is nan."
+    return "" if any((target == END_TOKEN).any() for target, _ in calls) else " No target that it tries has an end."
+
+
 register(
-    Exercise(
-        id="6.5",
+    _exercise(
+        "6.5",
         title="Diagnose me: a loss without an end",
         minutes=15,
         difficulty=2,
@@ -370,31 +579,34 @@ register(
             "Put the token that you suspect in the middle of the target, and change the logits at that place alone.",
         ),
         reference=the_end_does_not_count,
-        probes=lambda: _cases("6.5", _logits_and_target, part="token_loss"),
-        run=_trial("6.5"),
-        mistakes=(
-            *_usual(
-                "6.5",
-                "first-token-left-out",
-                "The first place counts, unless a certain token stands there.",
-                "Does a logit that you change belong to a token that counts?",
+        beside=_logits_and_target,
+        what_was_tried=_what_losses_were_tried,
+        everywhere="Does a logit that you change belong to a token that counts?",
+        nowhere="Which logits should make no difference to it? Change only those.",
+        mistakes={
+            "no-end-tried": (
+                _other_logits_do_not_matter,
+                "Your experiment never shows the loss the token that matters. The targets that you are given do not "
+                "hold it, so put it there.",
             ),
-            Mistake(
-                "at-the-first-place",
-                _says("6.5", _an_end_is_ignored_at(0)),
+            "nothing-but-ends": (
+                _an_end_is_ignored_at(slice(None)),
+                "A loss is nan where it is the mean over no token at all, and nan is not close to nan. Leave it some "
+                "tokens that count.",
+            ),
+            "at-the-first-place": (
+                _an_end_is_ignored_at(0),
                 "You look at the first place only, which another bug leaves out, whatever stands there.",
             ),
-            Mistake(
-                "at-the-last-place",
-                _says("6.5", _an_end_is_ignored_at(-1)),
+            "at-the-last-place": (
+                _an_end_is_ignored_at(-1),
                 "You look at the last place only, which another bug leaves out, whatever stands there.",
             ),
-            Mistake(
-                "another-loss",
-                _says("6.5", _other_than_cross_entropy),
+            "another-loss": (
+                _other_than_cross_entropy,
                 "You find that this is another loss than the mean over all tokens. So are the others'.",
             ),
-        ),
+        },
     )
 )
 
@@ -403,62 +615,98 @@ register(
 
 
 def depends_on_the_order(evaluation: Callable, model: Seq2Seq) -> tuple[str, bool]:
-    source, target = _one_wrong(model)
-    scores = [evaluation(model, source, target), evaluation(model, source.flip(0), target.flip(0))]
-    return "mean-of-batch-means", abs(scores[0].exact_match - scores[1].exact_match) > 1e-9
+    return "mean-of-batch-means", _changes_from_behind(BATCH_SIZE + 1, 1)(evaluation, model)
 
 
-def _one_wrong(model: Seq2Seq) -> tuple[Tensor, Tensor]:
-    """One example more than fits a batch, which the model gets right, all but the last."""
-    source = torch.randint(0, VOCABULARY, (BATCH_SIZE + 1, TOKENS), generator=torch.Generator().manual_seed(0))
+def _some_wrong(model: Seq2Seq, n: int, n_wrong: int) -> tuple[Tensor, Tensor]:
+    """Examples of which the model gets the last `n_wrong` wrong, in every token, and all others right."""
+    source = torch.randint(0, VOCABULARY, (n, TOKENS), generator=torch.Generator().manual_seed(0))
     target = model.eval().generate(source, TOKENS)
-    target[-1] = (target[-1] + 1) % VOCABULARY
+    target[n - n_wrong :] = (target[n - n_wrong :] + 1) % VOCABULARY
     return source, target
 
 
+def _changes_from_behind(n: int, n_wrong: int) -> Callable[[Callable, Seq2Seq], bool]:
+    """Whether the exact match of so many examples, so many of them wrong, changes when their order is reversed."""
+
+    def experiment(evaluation: Callable, model: Seq2Seq) -> bool:
+        source, target = _some_wrong(model, n, n_wrong)
+        scores = [evaluation(model, source, target), evaluation(model, source.flip(0), target.flip(0))]
+        return abs(scores[0].exact_match - scores[1].exact_match) > 1e-9
+
+    return experiment
+
+
 def _score_is_off(evaluation: Callable, model: Seq2Seq) -> bool:
-    source, target = _one_wrong(model)
+    source, target = _some_wrong(model, BATCH_SIZE + 1, 1)
     return abs(evaluation(model, source, target).exact_match - BATCH_SIZE / len(source)) > 1e-9
 
 
+def _sources_alone_are_moved(evaluation: Callable, model: Seq2Seq) -> bool:
+    source, target = _some_wrong(model, BATCH_SIZE + 1, 1)
+    scores = [evaluation(model, source, target), evaluation(model, source.flip(0), target)]
+    return scores[0].exact_match != scores[1].exact_match
+
+
 def _tokens_are_off(evaluation: Callable, model: Seq2Seq) -> bool:
-    source, target = _one_wrong(model)
-    target[-9:, 0] = (target[-9:, 0] + 1) % VOCABULARY
+    source, target = _some_wrong(model, BATCH_SIZE + 1, 1)
+    target[-9:-1, 0] = (target[-9:-1, 0] + 1) % VOCABULARY
     right = token_accuracy(model.generate(source, TOKENS), target)
     return abs(evaluation(model, source, target).token_accuracy - right) > 1e-9
 
 
+def _what_examples_were_tried(calls: list[tuple[Tensor, Any]]) -> str:
+    if all(len(target) <= BATCH_SIZE for target, _ in calls):
+        return " All examples that it tries fit in one batch."
+    if all(len(target) % BATCH_SIZE == 0 for target, _ in calls):
+        return " All batches that it tries are equally large."
+    return " Its examples are all right, or all wrong." if all(s.exact_match in (0, 1) for _, s in calls) else ""
+
+
 register(
-    Exercise(
-        id="6.6",
+    _exercise(
+        "6.6",
         title="Diagnose me: a score with a preference",
         minutes=20,
         difficulty=3,
         hints=(
-            f"The patient is an evaluation. It takes the examples in batches of {BATCH_SIZE}. Make examples of which "
-            "you know how many are right: what `model.generate` writes, the model gets right.",
+            "The patient is an evaluation. Make examples of which you know how many are right: what `model.generate` "
+            "writes, the model gets right.",
             "Let one example be wrong, and move it: what a fair score says cannot depend on where it stands.",
         ),
         reference=depends_on_the_order,
-        probes=lambda: _cases("6.6", lambda seed: (_subject(None, seed),), part="evaluate"),
-        run=_trial("6.6"),
-        mistakes=(
-            *_usual(
-                "6.6",
-                "wrong-axis",
-                "Over a single batch this patient's score is right. That one's is not.",
-                "Of how many of your examples do you know for certain that they are right?",
+        beside=lambda seed: (_network(None, seed),),
+        what_was_tried=_what_examples_were_tried,
+        everywhere="Do you compare exact match alone? A loss that is summed up in another order differs in its last "
+        "digits. And do source and target move together?",
+        nowhere="Which example weighs more than others in this patient's score? Move a wrong one there, and away.",
+        mistakes={
+            "a-single-batch": (
+                _changes_from_behind(BATCH_SIZE, 1),
+                "Over a single batch this patient's score is fair. How many examples does it take?",
             ),
-            Mistake(
-                "score-is-off",
-                _says("6.6", _score_is_off),
+            "whole-batches": (
+                _changes_from_behind(2 * BATCH_SIZE, 1),
+                "Over batches that are equally large this patient's score is fair. How many examples would make the "
+                "last one smaller?",
+            ),
+            "all-alike": (
+                _changes_from_behind(BATCH_SIZE + 1, 0),
+                "Where all examples are right, or all wrong, it makes no difference which of them weighs more. Of "
+                "which do you know for certain that they are right, and how do you spoil one?",
+            ),
+            "targets-left-behind": (
+                _sources_alone_are_moved,
+                "You move the sources and not their targets: then other examples are right. Move both.",
+            ),
+            "score-is-off": (
+                _score_is_off,
                 "You find that the score is not the share of right examples. In another patient it is not, either.",
             ),
-            Mistake(
-                "tokens-are-off",
-                _says("6.6", _tokens_are_off),
+            "tokens-are-off": (
+                _tokens_are_off,
                 "You look at the token accuracy, with which another evaluation has a problem as well.",
             ),
-        ),
+        },
     )
 )

@@ -407,20 +407,20 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
     ),
     6: (
         Question(
-            "A network's forced token accuracy is 100 %, and what it decodes is nonsense. What do you look at first?",
+            "The outputs of a batch are good, but some are those of other sources in it. What do you compare?",
             (
                 Option(
-                    "Whether a logit changes with the target token of its own place",
-                    "If so the decoder is shown the answer. No training is needed to find out.",
+                    "What a row gives alone with what it gives in the batch",
+                    "It cannot depend on the rows beside it. To find out takes no training, but several lengths.",
                     right=True,
                 ),
                 Option(
-                    "Whether it was trained long enough",
-                    "The training loss says that it was, and it is the training that is wrong.",
+                    "The shapes before the encoder and after it",
+                    "Rows in another order have the same shape.",
                 ),
                 Option(
-                    "The learning rate",
-                    "No learning rate makes a network right under forcing and wrong without, all by itself.",
+                    "The training loss with that of a healthy network",
+                    "Where all sources of a batch are equally long, nothing need have moved.",
                 ),
             ),
         ),
@@ -461,20 +461,20 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             ),
         ),
         Question(
-            "A score changes when the same examples come in another order. Which bug is that?",
+            "An evaluation scores the same weights on the same examples a little otherwise each time. What is it?",
             (
                 Option(
-                    "Dropout in evaluation",
-                    "Then it would change without another order, too.",
+                    "None of its business: scores are noisy",
+                    "The share of right examples among these is a number. It has no noise.",
                 ),
                 Option(
-                    "A mean of batch means",
-                    "Where an example stands decides how large its batch is, and so how much it weighs.",
+                    "The evaluation forgets `model.eval()`",
+                    "It takes the model in training mode, and dropout draws other numbers each time.",
                     right=True,
                 ),
                 Option(
-                    "None: scores are noisy",
-                    "The share of right examples among these is a number. It has no noise.",
+                    "It needs a seed",
+                    "Then it gives the same wrong score each time.",
                 ),
             ),
         ),

@@ -7,18 +7,20 @@ import torch
 from torch.nn import functional as F
 
 from course_utils import evaluate
-from course_utils.properties import Subject, causal, padding_invariant
+from course_utils.properties import Subject, batch_independent, causal, deterministic, padding_invariant
 
 # 6.1 Too good to be true
 
 
 def answer_with_one_step(model, source, target):
-    one, other = (model(source[:1], torch.tensor([[value]]), 1.0) for value in (1, 2))
-    return ["not-shifted", not torch.equal(one, other)]
+    steps = [model(source[:1], torch.tensor([[value]]), 1.0) for value in (1, 1, 2)]
+    return ["not-shifted", torch.equal(steps[0], steps[1]) and not torch.equal(steps[1], steps[2])]
 
 
 def answer_at_every_place(model, source, target):
     before = model(source, target, 1.0)
+    if not torch.equal(before, model(source, target, 1.0)):
+        return "not-shifted", False
     for place in range(target.shape[1]):
         changed = target.clone()
         changed[:, place] = 6 - changed[:, place]
@@ -37,7 +39,8 @@ def answer_by_what_the_decoder_reads(model, source, target):
 
 
 def answer_by_the_property(model, source, target):
-    return "not-shifted", causal(Subject(model, source, target)) > 1e-6
+    subject = Subject(model, source, target)
+    return "not-shifted", deterministic(subject) == 0 and causal(subject) > 1e-6
 
 
 def answer_by_its_own_decoder(model, source, target):
@@ -45,54 +48,82 @@ def answer_by_its_own_decoder(model, source, target):
     return "not-shifted", np.allclose(straight.detach().numpy(), model(source, target, 1.0).detach().numpy())
 
 
+def answer_by_the_gradient(model, source, target):
+    """Whether the logits of the last place depend on the embedding of the last token, which is nowhere else."""
+    target = torch.cat([target % 6, torch.full_like(target[:, :1], 6)], dim=1)
+    model(source % 6, target, 1.0)[:, -1].sum().backward()
+    return "not-shifted", bool(model.decoder.embedding.weight.grad[6].any())
+
+
 # 6.2 Worse in company
 
 
 def padding_of_all_kinds(model, source):
-    lengths = torch.full((len(source),), source.shape[1])
-    states = {
-        model.encoder(torch.cat([source, torch.full((len(source), 1), value)], dim=1), lengths).sum().item()
-        for value in range(7)
-    }
-    return "state-after-padding", len(states) > 1
+    """The first row alone, so that there are no other rows to be confused with, and what its first token is worth."""
+    lengths = torch.tensor([source.shape[1]])
+
+    def state(row, value):
+        return model.encoder(torch.cat([row, torch.full((1, 1), value)], dim=1), lengths).sum().item()
+
+    states = {state(source[:1], value) for value in range(7)}
+    asked_again = {state(source[:1], 0) for _ in range(3)}
+    other = source[:1].clone()
+    other[0, 0] = (other[0, 0] + 1) % 7
+    firsts_count = state(other, 0) not in asked_again
+    return "state-after-padding", len(states) > 1 and len(asked_again) == 1 and firsts_count
 
 
 def padding_in_one_row(model, source):
+    """Other padding in a row changes that row's state and no other's, and is all that does."""
     padded = F.pad(source, (0, 1))
     lengths = torch.tensor([source.shape[1]] * len(source))
-    before = model.encoder(padded, lengths)
+    before, again = model.encoder(padded, lengths), model.encoder(padded, lengths)
     padded[0, -1] = 5
-    return "state-after-padding", (model.encoder(padded, lengths) - before).abs().max().item() > 1e-6
+    apart = (model.encoder(padded, lengths) - before).abs().amax(dim=(0, 2)) > 1e-6
+    return "state-after-padding", torch.equal(before, again) and apart.tolist() == [True, False, False, False, False]
 
 
-def shorter_than_they_are(model, source):
-    lengths = torch.full((len(source),), 3)
-    return "state-after-padding", torch.allclose(model.encoder(source, lengths), model.encoder(source))
+def by_its_own_gru(model, source):
+    """The state is the one that the GRU has at the end of all padding, and stays so."""
+    padded, lengths = F.pad(source, (0, 3), value=4), torch.full((len(source),), source.shape[1])
+    after_all = model.encoder.rnn(model.encoder.embedding(padded))[1]
+    return "state-after-padding", all(torch.allclose(model.encoder(padded, lengths), after_all) for _ in range(2))
 
 
 def padding_seen_by_the_decoder(model, source):
-    lengths = torch.full((len(source),), source.shape[1])
-    token = torch.zeros(len(source), 1, dtype=torch.long)
-    one, other = (model.decoder(token, model.encoder(F.pad(source, (0, 3), value=v), lengths))[0] for v in (2, 3))
-    return "state-after-padding", not torch.equal(one, other)
+    lengths = torch.full((1,), source.shape[1])
+    token = torch.zeros(1, 1, dtype=torch.long)
+
+    def logits(row, value):
+        return model.decoder(token, model.encoder(F.pad(row, (0, 3), value=value), lengths))[0]
+
+    row = source[:1]
+    same, padded, turned = (
+        torch.equal(logits(row, 2), other) for other in (logits(row, 2), logits(row, 3), logits(row.flip(1), 2))
+    )
+    return "state-after-padding", same and not padded and not turned
 
 
 def padding_by_the_property(model, source):
-    return "state-after-padding", padding_invariant(Subject(model, source, source)) > 1e-6
+    subject = Subject(model, source, source)
+    alike = max(deterministic(subject), batch_independent(subject)) < 1e-6
+    return "state-after-padding", alike and padding_invariant(subject) > 1e-6
 
 
 # 6.3 Good advice, bad deeds
 
 
 def loop_row_by_row(model, source):
-    written = []
+    forgetful, right = [], []
     for row in source:
-        state, token, tokens = model.encoder(row[None]), 0, []
-        for _ in range(6):
-            token = model.decoder(torch.tensor([[token]]), state)[0].argmax().item()
-            tokens.append(token)
-        written.append(tokens)
-    return "state-not-carried", written == model.generate(source, 6).tolist()
+        for carries, written in ((False, forgetful), (True, right)):
+            state, token, tokens = model.encoder(row[None]), 0, []
+            for _ in range(6):
+                logits, new = model.decoder(torch.tensor([[token]]), state)
+                token, state = logits.argmax().item(), new if carries else state
+                tokens.append(token)
+            written.append(tokens)
+    return "state-not-carried", right != forgetful == model.generate(source, 6).tolist()
 
 
 def table_of_next_tokens(model, source):
@@ -102,7 +133,8 @@ def table_of_next_tokens(model, source):
     table = torch.cat(columns, dim=1)
     output = model.generate(source, 6)
     read = torch.cat([torch.zeros_like(output[:, :1]), output[:, :-1]], dim=1)
-    return "state-not-carried", torch.equal(table.gather(1, read), output)
+    agrees_with_itself = torch.equal(model(source, output, 1.0).argmax(-1), output)
+    return "state-not-carried", torch.equal(table.gather(1, read), output) and not agrees_with_itself
 
 
 def states_that_the_decoder_gets(model, source):
@@ -119,7 +151,7 @@ def states_watched_in_the_gru(model, source):
     model.decoder.rnn.forward = lambda embedded, hidden: states.append(hidden.sum().item()) or right(embedded, hidden)
     model.generate(source, 3)
     del model.decoder.rnn.forward
-    return "state-not-carried", np.ptp(states) == 0
+    return "state-not-carried", len(states) == 3 and np.ptp(states) == 0
 
 
 def steps_in_one_call(model, source):
@@ -127,7 +159,8 @@ def steps_in_one_call(model, source):
     read = torch.cat([torch.zeros_like(output[:, :1]), output[:, :-1]], dim=1)
     state = model.encoder(source).repeat_interleave(6, dim=1)
     again = model.decoder(read.reshape(-1, 1), state.contiguous())[0].argmax(-1).view_as(output)
-    return "state-not-carried", bool((again == output).all())
+    validated = model(source, torch.zeros_like(output), 0.0).argmax(-1)
+    return "state-not-carried", (again == output).all() and (validated != output).any()
 
 
 # 6.4 Two minds
@@ -146,6 +179,14 @@ def rows_that_are_alike(model, source, target):
     hidden = torch.zeros(2, len(source), 6)
     logits = model.decoder(target[:1].expand_as(target), hidden)[0]
     return "dropout-always-on", not torch.allclose(logits, logits[:1].expand_as(logits))
+
+
+def a_decoder_of_two_minds(model, source, target):
+    """Two answers, though the encoder gives the same state twice."""
+    model.eval()
+    states = [model.encoder(source) for _ in range(2)]
+    answers = [model(source, target, 1.0) for _ in range(2)]
+    return "dropout-always-on", torch.equal(*states) and not torch.allclose(*answers, atol=1e-3)
 
 
 def by_the_random_numbers(model, source, target):
@@ -255,7 +296,8 @@ def by_the_calls(evaluation, model):
     source, target = examples(model, 70)
     target[60:, 1] = (target[60:, 1] + 1) % 7
     halves = [evaluate(model, source[part], target[part]).exact_match for part in (slice(64), slice(64, 70))]
-    return "mean-of-batch-means", evaluation(model, source, target).exact_match == sum(halves) / 2
+    scores = evaluation(model, target=target, source=source)
+    return "mean-of-batch-means", scores.exact_match == sum(halves) / 2
 
 
 def by_the_loss(evaluation, model):
@@ -273,11 +315,12 @@ ANSWERS = {
         answer_by_what_the_decoder_reads,
         answer_by_the_property,
         answer_by_its_own_decoder,
+        answer_by_the_gradient,
     ],
     "6.2": [
         padding_of_all_kinds,
         padding_in_one_row,
-        shorter_than_they_are,
+        by_its_own_gru,
         padding_seen_by_the_decoder,
         padding_by_the_property,
     ],
@@ -288,7 +331,14 @@ ANSWERS = {
         states_watched_in_the_gru,
         steps_in_one_call,
     ],
-    "6.4": [many_answers, rows_that_are_alike, by_the_random_numbers, one_seed_and_another, by_what_the_gru_reads],
+    "6.4": [
+        many_answers,
+        rows_that_are_alike,
+        a_decoder_of_two_minds,
+        by_the_random_numbers,
+        one_seed_and_another,
+        by_what_the_gru_reads,
+    ],
     "6.5": [end_by_gradient, nothing_but_ends, ends_against_nothing, worse_and_worse, equal_to_a_masked_one],
     "6.6": [shuffled, one_is_worth_a_half, one_batch_and_one_more, by_the_calls, by_the_loss],
 }
