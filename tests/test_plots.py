@@ -167,10 +167,11 @@ def test_no_ink_touches_the_edge_of_a_picture():
 
 def test_show_describes_the_picture_for_those_who_cannot_see_it(monkeypatch):
     shown = {}
-    monkeypatch.setattr(plots, "display", lambda data, metadata, raw: shown.update(data=data, metadata=metadata))
+    monkeypatch.setattr(plots, "display", lambda data, **options: shown.update(data=data, **options))
     plots.show(plots.lines({"one": [1.0, math.pi]}, "Title", "x", "y"), "A rising line.")
     assert shown["data"]["text/plain"] == "A rising line."
     assert shown["metadata"] == {"image/png": {"alt": "A rising line."}}
+    assert shown["raw"] is True
     assert shown["data"]["image/png"].startswith(b"\x89PNG")
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from course_utils import SubstringTask, generate_example
-from course_utils.task import EVERY_COUNT_DIVIDES
+from course_utils.task import END_TOKEN, EVERY_COUNT_DIVIDES, START_TOKEN
 
 ALL_LENGTHS = range(4, 12)
 ENUMERATED_LENGTHS = (4, 5, 6)
@@ -284,3 +284,9 @@ def test_a_range_outside_the_input_space_is_refused(start, stop, refused):
 def test_the_probability_of_an_impossible_pair_is_refused(refused):
     with refused("impossible"):
         SubstringTask().pair_probability(5, 4)
+
+
+def test_what_ends_a_substring_is_also_the_first_token_of_all_and_the_padding():
+    target = SubstringTask().solve(torch.tensor([[0, 2, 1, 2, 3, 4, 5, 6, 7, 8]]))
+    assert target.tolist() == [[1, 2, *[END_TOKEN] * 6]]
+    assert START_TOKEN == END_TOKEN

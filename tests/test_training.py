@@ -22,6 +22,7 @@ from course_utils import (
     FASTEST,
     ORIGINAL,
     RECIPES,
+    SMALL,
     TUNED,
     Callback,
     CapturedStep,
@@ -114,9 +115,13 @@ def test_the_original_recipe_is_the_original_experiment():
 
 
 def test_the_tuned_recipe_trains_the_same_network_in_at_most_64_000_examples():
-    assert TUNED.examples <= 64_000
+    assert TUNED.examples == 40_960 <= 64_000
     for setting in ("emb_dim", "hidden_dim", "n_layers", "length"):
         assert getattr(TUNED, setting) == getattr(ORIGINAL, setting)
+
+
+def test_the_small_recipe_takes_the_steps_that_notebooks_speak_of():
+    assert (SMALL.steps_per_epoch, SMALL.epochs, SMALL.examples) == (100, 8, 51_200)
 
 
 def test_the_fastest_recipe_gets_there():
