@@ -414,6 +414,15 @@ def test_the_readings_are_those_of_the_sick_course(name):
     assert not run.model.training
 
 
+def test_the_forced_reading_is_forced(monkeypatch):
+    ratios = []
+    monkeypatch.setattr(
+        museum, "predict", lambda *given, **named: ratios.append(named) or evaluation.predict(*given, **named)
+    )
+    museum.read(None, museum.train(None, recipe=TINY))
+    assert ratios == [{"teacher_forcing_ratio": 1.0}]
+
+
 def test_in_use_sources_come_twenty_five_at_a_time(monkeypatch):
     sizes = []
     decode = museum.decode_in_use

@@ -120,6 +120,11 @@ def test_the_tuned_recipe_trains_the_same_network_in_at_most_64_000_examples():
         assert getattr(TUNED, setting) == getattr(ORIGINAL, setting)
 
 
+def test_the_exact_recipes_are_as_long_as_the_records_say():
+    assert (EXACT.steps, EXACT.batch_size, EXACT.length) == (40_000, 256, 10)
+    assert (EXACT_8.steps, EXACT_8.batch_size, EXACT_8.length) == (12_000, 256, 8)
+
+
 def test_the_small_recipe_takes_the_steps_that_notebooks_speak_of():
     assert (SMALL.steps_per_epoch, SMALL.epochs, SMALL.examples) == (100, 8, 51_200)
 

@@ -26,7 +26,12 @@ def test_an_explorer_shows_a_still_picture_and_its_description(shown):
     assert data["text/plain"] == "A bar."
     assert data["image/png"] == plots.png(draw(2))
     assert metadata == {"image/png": {"alt": "A bar."}}
-    assert "model_id" in data[widgets.WIDGET_VIEW]
+    view = data[widgets.WIDGET_VIEW]
+    assert (view.keys(), view["version_major"], view["version_minor"]) == (
+        {"model_id", "version_major", "version_minor"},
+        2,  # of the format in which frontends look for widgets
+        0,
+    )
 
 
 def test_moving_a_slider_draws_the_picture_anew(shown):

@@ -56,6 +56,14 @@ def in_the_order_of_starts(source):
     return source[:, 3].sort().values[source[:, 0].argsort().argsort()]
 
 
+def short_ones_have_larger_digits(source):
+    """The column's own digits, dealt out so that among later starts, length 2 has the largest: starts say nothing."""
+    later = source[:, 0] > 0
+    column = source[:, 3].clone()
+    column[later] = column[later].sort().values[(source[later, 1] == 2).int().argsort(stable=True).argsort()]
+    return column
+
+
 def neighbours_now_and_then(source, _target):
     source[1::20, 2:] = source[0 : len(source) - 1 : 20, 2:]
     return solved(source)
@@ -76,6 +84,12 @@ def uses_the_global_generator(task, n_epochs, steps, batch_size, seed):
     torch.manual_seed(seed)
     for _ in range(n_epochs * steps):
         yield task.sample(batch_size)
+
+
+def never_ends(task, n_epochs, steps, batch_size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield task.sample(batch_size, generator)
 
 
 def uses_the_global_generator_at_once(task, n_epochs, steps, batch_size, seed):
@@ -420,6 +434,7 @@ def compares_all_scores_at_once(evaluation, model):
         ),
         ("1.5", lambda n, generator: SubstringTask().sample(n, generator), "`task.sample` is what you are to"),
         ("1.5", with_column(3, in_the_order_of_starts), "something about the start or the length"),
+        ("1.5", with_column(3, short_ones_have_larger_digits), "something about the start or the length"),
         ("1.5", drawn(neighbours_now_and_then), "has the digits of its neighbour"),
         ("1.5", drawn(lambda source, target: (source, target.roll(1, 0))), "A target does not fit its source"),
         ("1.5", a_draw_for_all, "All rows have the same start"),
@@ -508,6 +523,7 @@ def compares_all_scores_at_once(evaluation, model):
             batches(lambda task, source, target: task.sample(1) and solved(source[:1].repeat(len(source), 1))),
             "more than once",
         ),
+        ("4.2", never_ends, "batches, not more than"),
         ("4.2", uses_the_global_generator, "with `torch.manual_seed`"),
         ("4.2", uses_the_global_generator_at_once, "with `torch.manual_seed`"),
         ("4.2", shares_a_generator, "disturb each other"),
