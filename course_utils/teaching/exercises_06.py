@@ -249,6 +249,13 @@ def _differs_alone(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
     return not torch.allclose(model(source, target, 0.0), model(source, (target + 1) % VOCABULARY, 0.0))
 
 
+def _first_token_makes_a_difference(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    changed = target.clone()
+    changed[:, 0] = (changed[:, 0] + 1) % VOCABULARY
+    before, again, after = (model(source, read, 1.0) for read in (target, target, changed))
+    return torch.allclose(before, again) and not torch.allclose(before, after)
+
+
 def _contradicts_itself(model: Seq2Seq, source: Tensor, _target: Tensor | None = None) -> bool:
     output = model.generate(source, TOKENS)
     return not torch.equal(model(source, output, 1.0).argmax(-1), output)
@@ -288,6 +295,11 @@ register(
             "not-forced": (
                 _differs_alone,
                 "With a ratio of 0.0 no model looks at the target. What differs there is the doing of other bugs.",
+            ),
+            "changes-what-may-be-read": (
+                _first_token_makes_a_difference,
+                "You change a token that a healthy decoder reads, too, before it writes the later ones. Which one may "
+                "make no difference at the place where you look?",
             ),
             "contradiction": (
                 _contradicts_itself,
@@ -442,6 +454,11 @@ register(
         nowhere="Does your loop begin as the model's does, with the encoder's state and token 0, and go on with the "
         "likeliest token? Wherever it differs from the patient's, ask why.",
         mistakes={
+            "changes-what-may-be-read": (
+                _first_token_makes_a_difference,
+                "You change a token that a healthy decoder reads, too, before it writes the later ones. Which one may "
+                "make no difference at the place where you look?",
+            ),
             "contradiction": (
                 _contradicts_itself,
                 "You find that decoding contradicts the forced model. That is right, but so it does with every other "
@@ -552,6 +569,13 @@ def _an_end_is_ignored_at(place: int | slice) -> Callable[..., bool]:
     return experiment
 
 
+def _no_softmax_sees_it(loss: Callable, logits: Tensor, target: Tensor) -> bool:
+    target, changed = target.clone(), logits.clone()
+    target[:, 2] = END_TOKEN
+    changed[:, 2] += 1
+    return torch.allclose(loss(logits, target), loss(changed, target))
+
+
 def _other_logits_do_not_matter(loss: Callable, logits: Tensor, target: Tensor) -> bool:
     return torch.allclose(loss(logits, target), loss(-logits, target))
 
@@ -588,6 +612,11 @@ register(
                 _other_logits_do_not_matter,
                 "Your experiment never shows the loss the token that matters. The targets that you are given do not "
                 "hold it, so put it there.",
+            ),
+            "all-by-as-much": (
+                _no_softmax_sees_it,
+                "You add the same to all logits of a place. Probabilities do not change by that, so no such loss "
+                "notices. Change one of them, or their order.",
             ),
             "nothing-but-ends": (
                 _an_end_is_ignored_at(slice(None)),
