@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from course_utils import FASTEST, ORIGINAL, PROPERTIES, SMALL, SubstringTask, build_model, diagnose, fit, properties
 from course_utils.evaluation import evaluate, token_loss
+from course_utils.museum import EXHIBITS, opened
 from course_utils.properties import Diagnosis, DoesNotApply, Finding, Property, Subject
 from course_utils.training import train_step
 
@@ -650,3 +651,14 @@ def test_properties_have_names_of_their_own_and_say_what_was_measured():
         assert "{}" in one.finding or one.name in ("shapes", "determinism", "free logits")
         assert one.holds.endswith(".")
         assert one.check.__doc__
+
+
+def test_without_examples_the_first_draws_of_the_task_are_taken():
+    with opened(EXHIBITS["state-not-carried"]):
+        model = build_model(dataclasses.replace(SMALL, emb_dim=6, hidden_dim=8))
+
+    def report(seed: int) -> str:
+        task = SubstringTask(properties.LENGTH)
+        return str(diagnose(model, *task.sample(properties.ROWS, torch.Generator().manual_seed(seed))))
+
+    assert str(diagnose(model)) == report(0) != report(-1)

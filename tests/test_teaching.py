@@ -734,3 +734,9 @@ def test_the_engine_judges_a_new_exercise(monkeypatch):
     assert engine.check("0.1", lambda x: x + x).passed
     assert engine.check("0.1", lambda x: x**2).diagnosis == "squares"
     assert engine.check("0.1", lambda x: x + 2).diagnosis is None
+
+
+def test_numbers_one_by_one_are_told_apart_by_how_many_they_are():
+    assert comparison.difference(torch.zeros(4), (1.0, 2.0)).startswith("It gives back 2 numbers in a row; expected 4")
+    assert comparison.difference((1.0, 2.0), torch.zeros(4)).startswith("It gives back 4 numbers in a row; expected 2")
+    assert comparison.difference(torch.tensor([1.0, 2.0]), (1.0, 2.0)) is None
