@@ -37,6 +37,7 @@ def runs(tmp_path, monkeypatch):
             "lost": competitor("lost", lambda seed: 0.9 if seed == 1 else 0.99),
         },
     )
+    monkeypatch.setattr(bench, "commit", lambda: "0123abc")  # a copy of the course need not be a git repository
     for name, file in (("RECORD", "bench.json"), ("REPORT", "BENCH.md"), ("PICTURE", "bench.png")):
         monkeypatch.setattr(bench, name, tmp_path / file)
     return runs
