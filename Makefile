@@ -39,7 +39,7 @@ test-browser:  ## run every notebook in JupyterLab in Chromium; installs nothing
 	@test -x $(RUN_HOMES) || { echo "There is no .venv-homes: \`make environment-homes\` makes it." >&2; exit 1; }
 	@$(RUN_HOMES) -m pytest tests/homes/test_browser.py
 
-mutants: environment-homes  ## change the code in 400 places, or put a bug of the museum in, one at a time: do the tests notice? (an hour or two; it can be stopped)
+mutants: environment-homes  ## change the code in 400 places, or put a bug of the museum in, one at a time: do the tests notice? (two or three hours; it can be stopped)
 	@$(RUN_HOMES) benchmarks/mutation.py
 	@$(RUN_HOMES) benchmarks/mutation.py --exhibits
 
