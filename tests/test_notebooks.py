@@ -189,6 +189,7 @@ EQUIVALENT = {
     "4.3": {"if loss <= best_loss:": "which of two equally good epochs is kept was not asked"},
     "3.8": {"after = errors_before != 0": "a count is never below 0"},
     "5.2": {
+        "if errors >= n:": "there are no more errors than inputs",
         "for _ in range(51):": "one halving more does no harm",
         "if sum(map(math.exp, log_chances)) >= 0.05:": "no rate that is tried gives exactly 5 %",
         "log_ways = [math.log(math.comb(n, k)) for k in range(n + 1)]": "more of them than are needed do no harm",
