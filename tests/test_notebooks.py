@@ -189,9 +189,14 @@ EQUIVALENT = {
     "4.3": {"if loss <= best_loss:": "which of two equally good epochs is kept was not asked"},
     "3.8": {"after = errors_before != 0": "a count is never below 0"},
     "5.2": {
+        "if errors >= n:": "there are no more errors than inputs",
+        "if errors > n:": "50 halvings come close enough to 1, and do not ask for the logarithm of 0",
         "for _ in range(51):": "one halving more does no harm",
         "if sum(map(math.exp, log_chances)) >= 0.05:": "no rate that is tried gives exactly 5 %",
-        "log_ways = [math.log(math.comb(n, k)) for k in range(n + 1)]": "more of them than are needed do no harm",
+        **dict.fromkeys(
+            [f"log_ways = [math.log(math.comb(n, k)) for k in range({end})]" for end in ("n + 1", "errors + 2")],
+            "more of them than are needed do no harm",
+        ),
     },
     "6.1": {
         **dict.fromkeys(

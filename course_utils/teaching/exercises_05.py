@@ -168,15 +168,20 @@ def _chance(errors: int, n: int, rate: float) -> float:
     return math.comb(n, errors) * rate**errors * (1 - rate) ** (n - errors)
 
 
-def _rate_where(chance: Callable[[int, int, float], float], doubt: float = 0.05) -> Callable:
-    """A bound found by halving: the rate at which `chance`, which falls from 1 to 0, meets `doubt`."""
+def _rate_where(
+    chance: Callable[[int, int, float], float], doubt: float = 0.05, halvings: int = 60, end: Callable = min
+) -> Callable:
+    """A bound found by halving: the rate at which `chance`, which falls from 1 to 0, meets `doubt`.
+
+    `end` chooses between the ends of the interval that is left.
+    """
 
     def answer(errors: int, n: int) -> float:
         low, high = 0.0, 1.0
-        for _ in range(60):
+        for _ in range(halvings):
             middle = (low + high) / 2
             low, high = (middle, high) if chance(errors, n, middle) > doubt else (low, middle)
-        return low
+        return end(low, high)
 
     return answer
 
@@ -187,6 +192,15 @@ def _at_most(errors: int, n: int, rate: float) -> float:
 
 def _fewer(errors: int, n: int, rate: float) -> float:
     return _at_most(errors - 1, n, rate)
+
+
+def _at_least(errors: int, n: int, rate: float) -> float:
+    return sum(_chance(k, n, rate) for k in range(errors, n + 1))
+
+
+def _log_of_zero(errors: int, n: int) -> float:
+    """The right bound by logarithms, searched so long that 1 - rate becomes 0 where all failed."""
+    return highest_rate(errors, n) if errors < n else math.log(0)
 
 
 def _without_the_ways(errors: int, n: int, rate: float) -> float:
@@ -234,7 +248,7 @@ register(
             "in the middle is still above 5 %, the rate you look for is higher.",
         ),
         reference=highest_rate,
-        probes=lambda: [(0, 100), (3, 50), (0, 7), (1, 20), (9, 400), (20, 20)],
+        probes=lambda: [(0, 100), (3, 50), (0, 7), (1, 20), (9, 400), (2, 4), (20, 20)],
         mistakes=(
             Mistake(
                 "rate-seen",
@@ -273,6 +287,17 @@ register(
                 _rate_where(_fewer),
                 "The number of errors that was seen is left out of your sum: `range` ends before its last number.",
                 also=(_or_any(_rate_where(_fewer)),),
+            ),
+            Mistake(
+                "at-least-so-many",
+                _rate_where(_at_least),
+                "You add up at least so many errors. The bound asks for at most so many.",
+                also=(_or_any(_rate_where(_at_least)),),
+            ),
+            Mistake(
+                "log-of-zero",
+                _log_of_zero,
+                "Where all failed the rate is 1: answer that before you search.",
             ),
             Mistake(
                 "ways-left-out",
@@ -333,6 +358,8 @@ register(
                         for steps in (1_000, 10_000, 100_000)
                         for rounded in (math.ceil, math.floor, round)
                     ),
+                    *(_rate_where(_at_most, halvings=n, end=end) for n in (8, 10, 12) for end in (min, max)),
+                    *(_or_any(_rate_where(_at_most, halvings=n)) for n in (8, 10, 12)),
                 ),
             ),
             Mistake(
@@ -488,6 +515,13 @@ register(
                 "one.",
             ),
             Mistake(
+                "shifted-again",
+                _failing_as(lambda guess, target: (guess[:, :-1] != target[:, 1:]).any(dim=1)),
+                "You hold each guess against the token after it. The model moves the target by itself: guess and token "
+                "of the same place belong together.",
+                also=(_failing_as(lambda guess, target: (guess[:, 1:] != target[:, :-1]).any(dim=1)),),
+            ),
+            Mistake(
                 "places-not-tokens",
                 lambda model, source, target: (model(source, target, 1.0).argmax(1) != target).any(dim=1),
                 "Your `argmax` does not run over the vocabulary. Logits are (B, T, V): which axis is that?",
@@ -497,6 +531,11 @@ register(
                 "logits-not-tokens",
                 lambda model, source, target: (model(source, target, 1.0) != target).any(dim=1),
                 "You hold logits against tokens. Which token wins at each place?",
+            ),
+            Mistake(
+                "how-many-tokens",
+                _failing_as(lambda guess, target: (guess != target).sum(dim=1)),
+                "You count the wrong tokens of each input. A truth value is asked for: is any of them wrong?",
             ),
             Mistake(
                 "a-row-of-tokens",
@@ -580,6 +619,11 @@ def _rate_as(chance: Callable, told: Callable = sum) -> Callable:
 def _share(task: SubstringTask, pair: tuple[int, int], n: int) -> float:
     """What a pair's failures add to the rate."""
     return task.pair_probability(*pair) * n / task.digit_strings
+
+
+def _drawn(task: SubstringTask, pair: tuple[int, int], n: int) -> float:
+    """How often a pair is drawn, whatever fails."""
+    return task.pair_probability(*pair)
 
 
 def _all_pairs_looked_up(task: SubstringTask, errors: dict[tuple[int, int], int]) -> float:
@@ -666,6 +710,12 @@ register(
                     _rate_as(_share, fmean),
                     _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n, fmean),
                 ),
+            ),
+            Mistake(
+                "pairs-present-only",
+                lambda task, errors: _rate_as(_share)(task, errors) / _rate_as(_drawn)(task, errors),
+                "You divide by the chances of the pairs in `errors`. A pair that is not in it is drawn, too, and never "
+                "fails.",
             ),
             Mistake(
                 "eight-digits",
@@ -1055,6 +1105,18 @@ register(
                 lambda logits, target: margin(logits.gather(-1, target), target),
                 "`gather` and `scatter` want an index with as many axes as the logits have. `target` has one less.",
                 also=(lambda logits, target: margin(logits.scatter(-1, target, -math.inf), target),),
+            ),
+            Mistake(
+                "indexed-with-all-tokens",
+                lambda logits, target: (
+                    logits[:, :, target] - logits.scatter(-1, target[..., None], -math.inf).amax(-1)
+                ).amin(dim=1),
+                "Indexing with `target` takes all of its tokens at every place, for every input. Each place has one "
+                "right token of its own.",
+                also=(
+                    lambda logits, target: logits[:, :, target],
+                    lambda logits, target: (logits[:, :, target] - logits.amax(-1)).amin(dim=1),
+                ),
             ),
             Mistake(
                 "zeros-left-out",
