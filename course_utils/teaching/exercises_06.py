@@ -726,7 +726,7 @@ register(
             ),
             "targets-left-behind": (
                 _sources_alone_are_moved,
-                "You move the sources and not their targets: then other examples are right. Move both.",
+                "You move the sources or the targets, and not both: then other examples are right. Move them together.",
             ),
             "score-is-off": (
                 _score_is_off,
