@@ -82,7 +82,6 @@ class Place:
         return f"{self.file}{f' In [{self.cell}]' if self.cell else ''}:{self.line}"
 
 
-@functools.cache
 def equivalent_mutants() -> dict[tuple[str, str, str], str]:
     """Why no test can tell these from the course itself."""
     entries = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["mutant"]
