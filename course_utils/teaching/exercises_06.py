@@ -454,11 +454,6 @@ register(
         nowhere="Does your loop begin as the model's does, with the encoder's state and token 0, and go on with the "
         "likeliest token? Wherever it differs from the patient's, ask why.",
         mistakes={
-            "changes-what-may-be-read": (
-                _first_token_makes_a_difference,
-                "You change a token that a healthy decoder reads, too, before it writes the later ones. Which one may "
-                "make no difference at the place where you look?",
-            ),
             "contradiction": (
                 _contradicts_itself,
                 "You find that decoding contradicts the forced model. That is right, but so it does with every other "
