@@ -109,6 +109,10 @@ def test_an_exercise_has_several_mistakes_with_messages_of_their_own(exercise):
     assert len({mistake.message for mistake in exercise.mistakes}) == len(exercise.mistakes)
 
 
+def test_no_mistake_is_one_only_because_it_cannot_be_called():
+    assert "positional argument" not in outcomes.STORED.read_text(encoding="utf-8")
+
+
 def test_there_are_enough_exercises_of_each_kind():
     for notebook in "123456":
         assert sum(name.startswith(f"{notebook}.") for name in EXERCISES) >= 4
