@@ -8,13 +8,11 @@ The peer is `generate_example` with its result turned into tensors, which is wha
 from __future__ import annotations
 
 import json
-import platform
 import statistics
-from datetime import date
 from pathlib import Path
 
 import torch
-from recipes import commit, hardware
+from provenance import provenance
 
 from course_utils import SubstringTask, SyntheticDataset, seconds
 
@@ -54,11 +52,7 @@ def rates(sizes: dict[str, tuple[int, ...]], rounds: int = ROUNDS, one_at_a_time
 def main() -> None:
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     record = {
-        "made by": "python benchmarks/batches.py",
-        "hardware": hardware(),
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "commit": commit(),
-        "date": date.today().isoformat(),
+        **provenance("python benchmarks/batches.py"),
         **rates({device: BATCH_SIZES[device] for device in devices}),
     }
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

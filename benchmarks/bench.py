@@ -11,21 +11,19 @@ spell of the machine hits all alike. It writes bench.json, BENCH.md and bench.pn
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from pathlib import Path
 
 import peers
 import torch
 from peers.competition import GOAL
-from recipes import commit, hardware
+from provenance import machine, provenance
 from tqdm.auto import tqdm
 
 from course_utils import InputError, plots
@@ -101,9 +99,9 @@ def rounds(done: list[dict]) -> list[tuple[str, int]]:
 
 def begun() -> dict:
     """The record so far. Times of two machines are not put side by side."""
-    here = {"hardware": hardware(), "versions": {"torch": torch.__version__, "python": platform.python_version()}}
+    here = machine()
     if not RECORD.exists():
-        return here | {"made by": "make bench", "commit": commit(), "date": date.today().isoformat(), "runs": []}
+        return {**provenance("make bench"), "runs": []}
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     if {name: record[name] for name in here} != here:
         raise InputError(

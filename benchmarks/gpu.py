@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import batches
-import recipes
+import provenance
 import torch
 from torch import Tensor
 
@@ -372,8 +372,8 @@ def machine(plan: Plan, commit: str) -> dict:
     if plan.captured:
         versions |= {"CUDA": torch.version.cuda, "cuDNN": torch.backends.cudnn.version()}
     return {
-        "hardware": torch.cuda.get_device_name() if plan.captured else recipes.hardware(),
-        "host": recipes.hardware(),
+        "hardware": torch.cuda.get_device_name() if plan.captured else provenance.hardware(),
+        "host": provenance.hardware(),
         "versions": versions,
         "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
@@ -436,7 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("There is no CUDA GPU here: run this where there is one, or try it with --rehearse.", file=sys.stderr)
         return 2
     try:
-        commit = options.commit or recipes.commit()
+        commit = options.commit or provenance.commit()
     except (OSError, subprocess.CalledProcessError):
         print("Git does not say which commit this is: name it with --commit.", file=sys.stderr)
         return 2

@@ -8,15 +8,12 @@ It asks Linux, which counts the code and data of PyTorch too. Another PyTorch, o
 from __future__ import annotations
 
 import json
-import platform
 import re
-from datetime import date
 from pathlib import Path
 
 import nbformat
-import torch
 from nbclient import NotebookClient
-from recipes import commit, hardware
+from provenance import provenance
 
 ROOT = Path(__file__).parents[1]
 RECORD = Path(__file__).with_suffix(".json")
@@ -40,11 +37,7 @@ def main() -> None:
         peaks[path.stem] = peak_memory(path)
         print(f"{path.stem}  {peaks[path.stem]} MiB", flush=True)
     record = {
-        "made by": "python benchmarks/memory.py",
-        "hardware": hardware(),
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "commit": commit(),
-        "date": date.today().isoformat(),
+        **provenance("python benchmarks/memory.py"),
         "MiB at the peak": peaks,
     }
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

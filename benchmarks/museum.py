@@ -13,13 +13,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import platform
-from datetime import date
 from pathlib import Path
 from statistics import median
 
 import torch
-from recipes import commit, hardware
+from provenance import provenance
 from tqdm.auto import tqdm
 
 from course_utils import SubstringTask, build_model
@@ -104,11 +102,7 @@ def main() -> None:
             decoded[name] = decodings(run.model)
         write(record | {"readings": readings, "decodings": decoded})
     record = {
-        "made by": "python benchmarks/museum.py",
-        "hardware": hardware(),
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "commit": commit(),
-        "date": date.today().isoformat(),
+        **provenance("python benchmarks/museum.py"),
         "settings": dataclasses.asdict(MUSEUM),
         "watched": {"source": WATCHED, "target": SubstringTask(MUSEUM.length).solve(WATCHED).tolist()},
         "in training": in_training,

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
-from datetime import date
 from pathlib import Path
 
 import peers
-import torch
-from recipes import commit, hardware
+from provenance import provenance
 
 RECORD = Path(__file__).parents[1] / "course_utils" / "records" / "outside.json"
 MODELS = ("d2l_seq2seq", "joeynmt_gru")
@@ -56,11 +53,7 @@ def examined(peer: str) -> dict:
 
 def main() -> None:
     record = {
-        "made by": "python benchmarks/outside.py",
-        "hardware": hardware(),
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "commit": commit(),
-        "date": date.today().isoformat(),
+        **provenance("python benchmarks/outside.py"),
         "models": {peer: examined(peer) for peer in MODELS},
     }
     for peer, found in record["models"].items():

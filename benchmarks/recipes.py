@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
-import subprocess
-from datetime import date
 from pathlib import Path
 
 import torch
+from provenance import provenance
 
 from course_utils import ORIGINAL, TUNED, ProgressBar, fit, summary
 
@@ -30,22 +28,6 @@ NO_DROPOUT = dataclasses.replace(ORIGINAL, name="no dropout", dropout=0.0)
 ALWAYS_FORCED = dataclasses.replace(NO_DROPOUT, name="always forced", teacher_forcing_ratio=1.0)
 ONE_CYCLE = dataclasses.replace(ALWAYS_FORCED, name="one-cycle rate", one_cycle=True, learning_rate=TUNED.learning_rate)
 LADDER = (ORIGINAL, NO_DROPOUT, ALWAYS_FORCED, ONE_CYCLE, TUNED)
-
-
-def hardware() -> str:
-    names = [
-        line.split(":")[1].strip() for line in _text("/proc/cpuinfo").splitlines() if line.startswith("model name")
-    ]
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
-
-
-def _text(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
-
-
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def without_times(run: dict) -> dict:
@@ -76,11 +58,7 @@ def main() -> None:
             record["runs"].append(run | {"threads": torch.get_num_threads()})
             RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     record = {
-        "made by": "python benchmarks/recipes.py",
-        "hardware": hardware(),
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "commit": commit(),
-        "date": date.today().isoformat(),
+        **provenance("python benchmarks/recipes.py"),
         "settings": {recipe.name: dataclasses.asdict(recipe) for recipe in LADDER},
         "seconds per step": seconds_per_step(),
         "runs": record["runs"],

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
-from datetime import date
 from pathlib import Path
 
 import torch
-from recipes import commit, hardware
+from provenance import hardware, provenance
 from tqdm.auto import tqdm
 
 from course_utils import TUNED, Recipe, find_device, plots, seconds, train_step
@@ -106,11 +104,8 @@ def main() -> None:
     where = torch.cuda.get_device_name() if device.type == "cuda" else hardware()
     found = measured(device)
     record = {
-        "made by": "python benchmarks/scaling.py",
+        **provenance("python benchmarks/scaling.py"),
         "hardware": where,
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "commit": commit(),
-        "date": date.today().isoformat(),
         "network": dataclasses.asdict(TUNED),
         "milliseconds a step": found,
         "doubling stops paying at": {lever: stops_paying(lever, times) for lever, times in found.items()},

@@ -3,6 +3,7 @@
 import json
 
 import bench
+import provenance
 import pytest
 from bench import Competitor
 
@@ -37,7 +38,7 @@ def runs(tmp_path, monkeypatch):
             "lost": competitor("lost", lambda seed: 0.9 if seed == 1 else 0.99),
         },
     )
-    monkeypatch.setattr(bench, "commit", lambda: "0123abc")  # a copy of the course need not be a git repository
+    monkeypatch.setattr(provenance, "commit", lambda: "0123abc")  # a copy of the course need not be a git repository
     for name, file in (("RECORD", "bench.json"), ("REPORT", "BENCH.md"), ("PICTURE", "bench.png")):
         monkeypatch.setattr(bench, name, tmp_path / file)
     return runs
@@ -64,7 +65,7 @@ def test_a_stopped_comparison_goes_on_where_it_was(runs, monkeypatch):
 
 def test_times_of_two_machines_are_not_put_side_by_side(runs, monkeypatch):
     bench.main()
-    monkeypatch.setattr(bench, "hardware", lambda: "another machine")
+    monkeypatch.setattr(provenance, "hardware", lambda: "another machine")
     with pytest.raises(SystemExit, match="another machine"):
         bench.main()
 

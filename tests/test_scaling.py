@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import provenance
 import pytest
 import scaling
 import torch
@@ -39,7 +40,7 @@ def test_a_longer_source_takes_longer_and_a_step_is_timed_not_a_call(monkeypatch
 def test_the_record_holds_every_setting_and_a_picture_of_each_lever(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "RECORD", tmp_path / "scaling.json")
     monkeypatch.setattr(scaling, "find_device", lambda name: CPU)
-    monkeypatch.setattr(scaling, "commit", lambda: "0123abc")  # a copy of the course need not be a git repository
+    monkeypatch.setattr(provenance, "commit", lambda: "0123abc")  # a copy of the course need not be a git repository
     monkeypatch.setattr(scaling, "step_seconds", lambda recipe, length, device: recipe.batch_size * length / 1000)
     scaling.main()
     record = json.loads(scaling.RECORD.read_text(encoding="utf-8"))
