@@ -213,6 +213,11 @@ def _exercise(
             _says(exercise_id, lambda *_: False),
             f"Your experiment finds the bug nowhere, not even in the patient. {nowhere}",
         ),
+        Mistake(
+            "turned-round",
+            _says(exercise_id, lambda *given: not told["reference"](*given)[1]),
+            "Your experiment tells them apart, but the wrong way round: True is for the bug.",
+        ),
     )
     return Exercise(
         id=exercise_id,
