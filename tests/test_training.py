@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from course_utils import (
     EXACT,
@@ -885,11 +886,21 @@ def test_examples_go_to_standard_output_unless_told_otherwise(recipe, capsys):
     assert capsys.readouterr().out.count("input") == 2 * 3
 
 
-def test_the_progress_bar_counts_steps_and_shows_losses_in_80_columns(recipe, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    run = fit(dataclasses.replace(recipe, name="as long as a name"), callbacks=[ProgressBar()])
+@pytest.mark.parametrize("rate", [0.31, 16.2, 1234.5])
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+def test_the_progress_bar_fits_in_80_columns(recipe, rate):
+    losses = "loss 2.310, validation 2.308"
+    told = {"unit": "step", "rate": rate, "bar_format": ProgressBar.FORMAT, "postfix": losses}
+    line = tqdm.format_meter(recipe.steps // 2, recipe.steps, 60, ncols=79, prefix=recipe.name, **told)
+    assert line.startswith(f"{recipe.name} {recipe.steps // 2}/{recipe.steps} |")
+    assert line.endswith(f", {losses}")
+
+
+def test_the_progress_bar_counts_steps_and_shows_losses(recipe, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")  # however quick these few steps are
+    run = fit(recipe, callbacks=[ProgressBar()])
     shown = capsys.readouterr().err
-    assert "as long as a name" in shown
+    assert "tiny tuned" in shown
     assert "9/9" in shown
     last = run.history[-1]
     assert f"loss {last['loss']:.3f}, validation {last['validation_loss']:.3f}" in shown
