@@ -64,7 +64,16 @@ CHAIN = 100  # cells in a row, to measure what one costs
 ROUNDS = 7
 # The full network, trained until its mistakes are worth counting.
 LONGER = dataclasses.replace(
-    TUNED, name="tuned and longer", batch_size=512, steps_per_epoch=1000, epochs=16, length_weight=1.0
+    TUNED,
+    name="tuned and longer",
+    batch_size=512,
+    steps_per_epoch=1000,
+    epochs=16,
+    learning_rate=2e-3,
+    betas=(0.9, 0.98),
+    gradient_clip=1.0,
+    weight_decay=0.01,
+    length_weight=1.0,
 )
 
 

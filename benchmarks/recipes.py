@@ -26,8 +26,17 @@ TIMING_STEPS = 20
 
 NO_DROPOUT = dataclasses.replace(ORIGINAL, name="no dropout", dropout=0.0)
 ALWAYS_FORCED = dataclasses.replace(NO_DROPOUT, name="always forced", teacher_forcing_ratio=1.0)
-ONE_CYCLE = dataclasses.replace(ALWAYS_FORCED, name="one-cycle rate", one_cycle=True, learning_rate=TUNED.learning_rate)
-LADDER = (ORIGINAL, NO_DROPOUT, ALWAYS_FORCED, ONE_CYCLE, TUNED)
+ONE_CYCLE = dataclasses.replace(ALWAYS_FORCED, name="one-cycle rate", one_cycle=True, learning_rate=3e-3)
+FEWER = dataclasses.replace(
+    ONE_CYCLE,
+    name="fewer examples",
+    batch_size=64,
+    steps_per_epoch=64,
+    epochs=10,
+    validation_examples=256,
+    validation_batch_size=256,
+)
+LADDER = (ORIGINAL, NO_DROPOUT, ALWAYS_FORCED, ONE_CYCLE, FEWER, TUNED)
 
 
 def without_times(run: dict) -> dict:

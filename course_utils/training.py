@@ -74,8 +74,9 @@ ORIGINAL = Recipe(
     validation_examples=8,
     validation_batch_size=1,
 )
-TUNED = Recipe(
-    name="tuned",
+# What the course's own recipes have in common.
+_FORCED = Recipe(
+    name="forced",
     batch_size=64,
     steps_per_epoch=64,
     epochs=10,
@@ -86,25 +87,36 @@ TUNED = Recipe(
     validation_examples=256,
     validation_batch_size=256,
 )
-# A small network, for seconds of training: long substrings, where most mistakes are, are drawn more often.
+# High rates held in check by weight decay, and long substrings, where most mistakes are, drawn more often.
+TUNED = dataclasses.replace(
+    _FORCED,
+    name="tuned",
+    batch_size=48,
+    epochs=5,
+    learning_rate=5e-3,
+    gradient_clip=10.0,
+    initial_range=None,
+    warm_up=0.2,
+    betas=(0.7, 0.95),
+    weight_decay=0.5,
+    length_weight=2.0,
+)
+# The same for a small network: seconds of training.
 FASTEST = dataclasses.replace(
     TUNED,
     name="fastest",
-    steps_per_epoch=90,
-    epochs=5,
-    learning_rate=1.1e-2,
+    batch_size=64,
+    steps_per_epoch=50,
+    learning_rate=2.5e-2,
     emb_dim=16,
     hidden_dim=128,
     n_layers=1,
-    gradient_clip=10.0,
-    initial_range=None,
     warm_up=0.1,
-    betas=(0.7, 0.9),
-    length_weight=2.0,
+    weight_decay=0.35,
 )
 # The same kind of network on sources of six numbers, trained in seconds: for looking inside, not for the command line.
 SMALL = dataclasses.replace(
-    TUNED,
+    _FORCED,
     name="small",
     steps_per_epoch=100,
     epochs=8,
@@ -116,7 +128,7 @@ SMALL = dataclasses.replace(
 )
 # A very small network, and patience: 10,250 parameters. `records/` holds its weights, and the count of its errors.
 EXACT = dataclasses.replace(
-    TUNED,
+    _FORCED,
     name="exact",
     batch_size=256,
     steps_per_epoch=1000,

@@ -36,7 +36,7 @@ CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 @dataclass(frozen=True)
 class Setting:
-    """How one peer is sized and trained, by Adam. What `width` and `depth` size is said in the peer's file."""
+    """How one peer is sized and trained, by AdamW. What `width` and `depth` size is said in the peer's file."""
 
     learning_rate: float
     batch_size: int
@@ -44,6 +44,8 @@ class Setting:
     depth: int
     dropout: float = 0.0
     gradient_clip: float = math.inf
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0  # without any, AdamW is Adam
     cycle: int | None = None  # steps from the first to the last of a one-cycle rate; None keeps the rate constant
 
 
@@ -67,7 +69,12 @@ class Training:
         self.setting = setting
         self.competitor = build(setting)
         self.generator = torch.Generator().manual_seed(seed)
-        self.optimizer = torch.optim.Adam(self.competitor.model.parameters(), lr=setting.learning_rate)
+        self.optimizer = torch.optim.AdamW(
+            self.competitor.model.parameters(),
+            lr=setting.learning_rate,
+            betas=setting.betas,
+            weight_decay=setting.weight_decay,
+        )
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: rate(step, setting.cycle))
         self.steps = 0
 
