@@ -34,12 +34,11 @@ class Graph(TorchDispatchMode):
         return result
 
     def replay(self):
-        with torch.no_grad():
-            for operation, arguments, options, result in self.operations:
-                again = operation(*arguments, **options)
-                for old, new in zip(tensors(result), tensors(again), strict=True):
-                    if old.data_ptr() != new.data_ptr():
-                        old.copy_(new)
+        for operation, arguments, options, result in self.operations:
+            again = operation(*arguments, **options)
+            for old, new in zip(tensors(result), tensors(again), strict=True):
+                if old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
 
     def put_back(self):
         """Recording on a GPU computes nothing: undo what it did here."""

@@ -69,7 +69,8 @@ def test_two_processes_give_the_numbers_of_one(name, recipe, until, both):
 
 
 def test_the_processes_share_the_rows_of_the_batches_that_one_would_have_drawn(both):
-    drawn = batches(SubstringTask(TINY_TUNED.length), 8, TINY_TUNED.steps, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    drawn = batches(SubstringTask(TINY_TUNED.length), 8, TINY_TUNED.steps, generator, TINY_TUNED.length_weight)
     for (source, _), first, second in zip(drawn, both[0]["sources"], both[1]["sources"], strict=True):
         assert torch.equal(first, source[[0, 2, 4, 6]])
         assert torch.equal(second, source[[1, 3, 5, 7]])

@@ -45,8 +45,8 @@ def test_the_record_holds_every_setting_and_a_picture_of_each_lever(tmp_path, mo
     scaling.main()
     record = json.loads(scaling.RECORD.read_text(encoding="utf-8"))
     assert record["milliseconds a step"]["batch_size"]["512"] == 5120
-    assert record["milliseconds a step"]["length"]["320"] == 64 * 320
-    assert record["milliseconds a step"]["n_layers"] == {"1": 640, "2": 640, "4": 640, "8": 640}
+    assert record["milliseconds a step"]["length"]["320"] == TUNED.batch_size * 320
+    assert record["milliseconds a step"]["n_layers"] == dict.fromkeys("1248", TUNED.batch_size * 10)
     assert record["doubling stops paying at"] == {
         "batch_size": 1,
         "hidden_dim": None,

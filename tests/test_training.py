@@ -110,6 +110,7 @@ def test_the_original_recipe_is_the_original_experiment():
         "weight_decay": 0.0,
         "length_weight": 0.0,
         "length": 10,
+        "cell": "gru",
     }
     assert ORIGINAL.steps == 16 * 128
     assert ORIGINAL.examples == 16 * 4_096
@@ -132,7 +133,7 @@ def test_the_small_recipe_takes_the_steps_that_notebooks_speak_of():
 
 def test_the_fastest_recipe_gets_there():
     run = fit(FASTEST)
-    assert run.examples == 16_000
+    assert run.examples == 19_200
     assert summary(run)["exact_match"] > 0.985  # at least 99 % on average over seeds; here is one
 
 
@@ -329,7 +330,9 @@ def test_history_holds_the_mean_loss_of_the_epoch_and_the_last_look(recipe):
 def losses_written_out(recipe: Recipe, seed: int) -> list[float]:
     """The same run as a plain loop: weights, data, coins and dropout each have random numbers of their own."""
     model = build_model(recipe, seed).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, betas=recipe.betas)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
+    )
     if recipe.one_cycle:
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
@@ -912,3 +915,10 @@ def test_the_progress_bar_of_a_resumed_run_starts_where_it_stopped(recipe, tmp_p
     shown = capsys.readouterr().err
     assert "3/9" in shown
     assert "9/9" in shown
+
+
+@pytest.mark.parametrize(("steps", "warm_up"), [(5, 0.2), (10, 0.1), (1, 0.2)])
+def test_a_rate_may_rise_during_a_single_step(steps, warm_up, recipe):
+    """PyTorch's schedule fails there by a division of zero by zero."""
+    run = fit(dataclasses.replace(recipe, epochs=1, steps_per_epoch=steps, warm_up=warm_up))
+    assert (run.step, run.interrupted) == (steps, False)
