@@ -65,7 +65,18 @@ def competitor(model: PreTrainedModel) -> Competitor:
 
 SETTINGS = {
     "bart-default": (bart, TRAINER),
-    "bart-tuned": (bart, Setting(learning_rate=1e-3, batch_size=32, width=128, depth=2)),
+    "bart-tuned": (
+        bart,
+        Setting(
+            learning_rate=1.5e-3,
+            batch_size=32,
+            width=128,
+            depth=2,
+            betas=(0.7, 0.95),
+            weight_decay=0.3,
+            cycle=400,
+        ),
+    ),
     "t5-default": (t5, TRAINER),
     "t5-tuned": (t5, Setting(learning_rate=4e-3, batch_size=64, width=64, depth=2, cycle=3000)),
 }

@@ -82,7 +82,18 @@ SETTINGS = {
         build,
         Setting(learning_rate=1e-3, batch_size=10, width=64, depth=1, dropout=0.1, gradient_clip=1.0),
     ),
-    "tuned": (build, Setting(learning_rate=4e-3, batch_size=64, width=64, depth=1, gradient_clip=1.0, cycle=600)),
+    "tuned": (
+        build,
+        Setting(
+            learning_rate=6e-3,
+            batch_size=64,
+            width=64,
+            depth=1,
+            gradient_clip=1.0,
+            weight_decay=0.1,
+            cycle=400,
+        ),
+    ),
 }
 
 if __name__ == "__main__":

@@ -43,7 +43,15 @@ SETTINGS = {
     "default": (partial(build, heads=8, head_width=64), Setting(learning_rate=3e-4, batch_size=32, width=128, depth=3)),
     "tuned": (
         partial(build, heads=4, head_width=32),
-        Setting(learning_rate=2e-3, batch_size=64, width=64, depth=2, cycle=510),
+        Setting(
+            learning_rate=2e-3,
+            batch_size=64,
+            width=64,
+            depth=2,
+            betas=(0.7, 0.95),
+            weight_decay=0.3,
+            cycle=350,
+        ),
     ),
 }
 
