@@ -32,10 +32,12 @@ NAMES = (
     "joeynmt_gru/tuned",
 )
 NOTES = {  # the search was stopped for want of time, and went on by hand
-    "xtransformers/tuned": """Then by hand, on two threads with nothing else running, seconds for seeds 100 and 101: the bold setting 7.1 and
+    "xtransformers/tuned": """Then by hand, on two threads with nothing else running, seconds for seeds
+100 and 101: the bold setting 7.1 and
 9.5; with a weight decay of 0.1 7.2 and 9.3; with one of 0.3 and betas of 0.7 and 0.95 7.0 and 7.3; the same in a cycle
 of 350 steps 5.9 and 5.9, which is `tuned`; at a rate of 0.003 6.0 and 10.3.""",
-    "huggingface/bart-tuned": """Then by hand, on two threads with nothing else running, seconds for seeds 100 and 101: the bold setting 11.6
+    "huggingface/bart-tuned": """Then by hand, on two threads with nothing else running, seconds for seeds
+100 and 101: the bold setting 11.6
 and 8.6; with a weight decay of 0.3 and betas of 0.7 and 0.95 10.6 and 9.4; the same at 0.0015 in a cycle of 400 steps
 5.9 and 6.1, which is `tuned`.""",
     "joeynmt_gru/tuned": """The winner ran from seed 102 too: 99.97 % after 25,600 examples and 10.2 s.
@@ -115,8 +117,8 @@ def report() -> str:
         "Made by `python benchmarks/peers/search.py`: the same ten runs for each network, on one thread, until 99 %",
         f"or {SECONDS} s of the processor's time for training, with a look at held-out examples every {EVERY} steps.",
         f"Five constant rates run from seed {SEEDS[0]}, then the best of them in one-cycle rates, then the best two",
-        f"of all from seed {SEEDS[1]}. The better of these, in bold, is `tuned`, unless a note says otherwise. The seconds",
-        "are no result of the benchmark: other work shared the processor.",
+        f"of all from seed {SEEDS[1]}. The better of these, in bold, is `tuned`, unless a note says otherwise. The",
+        "seconds are no result of the benchmark: other work shared the processor.",
     ]
     for name in NAMES:
         runs = [run for run in kept(name) if run["seed"] in SEEDS]

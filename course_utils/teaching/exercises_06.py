@@ -525,7 +525,8 @@ register(
         difficulty=2,
         hints=(
             "The same call gives two answers. Which things may differ between two calls: random numbers, or a memory?",
-            "Call `model.eval()`, then only the decoder twice, with the same tokens and the same state.",
+            "In training mode two answers are as it should be. In evaluation mode, ask the encoder and the decoder "
+            "apart: whose second answer is another, though it was given the same?",
         ),
         reference=drops_when_it_should_not,
         beside=_tokens(2),
@@ -600,7 +601,7 @@ register(
         difficulty=2,
         hints=(
             "The patient is a loss. Of which token does it take no notice? The targets that you are given have none.",
-            "Put the token that you suspect in the middle of the target, and change the logits at that place alone.",
+            "Make the target hold the token that you suspect. Which two logits would such a loss not tell apart?",
         ),
         reference=the_end_does_not_count,
         beside=_logits_and_target,
