@@ -6,6 +6,7 @@ import re
 import statistics
 from pathlib import Path
 
+import bench
 import counting
 import pytest
 from right_answers import RIGHT_ANSWERS
@@ -54,6 +55,25 @@ def test_the_times_are_those_of_the_record():
     faster = batches["times as fast"]["cpu, batches of 4096"]
     assert faster >= 50
     assert f"{faster:.0f} times as fast as one at a time" in text
+
+
+def test_the_race_is_told_as_it_was_run():
+    record = json.loads(bench.RECORD.read_text(encoding="utf-8"))
+    assert bench.REPORT.read_text(encoding="utf-8") == bench.report(record)
+    rows = {row["competitor"]: row for row in bench.table(record)}
+    original, tuned, fastest = (rows[name] for name in (bench.YARDSTICK, "tuned", "fastest"))
+    peer = min(
+        (row for name, row in rows.items() if row["got there"] and row not in (original, tuned, fastest)),
+        key=lambda row: row["seconds"],
+    )
+    text = " ".join(README.split())
+    assert f"`original`, run on until it gets there, takes {original['seconds']:.0f} s" in text
+    for name, row in (("tuned", tuned), ("fastest", fastest)):
+        assert row["got there"]
+        assert row["runs"] == 10
+        times = original["seconds"] / row["seconds"]
+        assert f"`{name}` {row['seconds']:.1f} s ({times:.{0 if times > 20 else 1}f} times as fast)" in text
+    assert f"in {peer['seconds']:.1f} s, {peer['seconds'] / fastest['seconds']:.1f} times as long as `fastest`" in text
 
 
 def test_each_notebook_takes_the_memory_of_the_record_and_less_than_one_and_a_half_gibibytes():
