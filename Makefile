@@ -64,7 +64,7 @@ records: environment  ## measure what notebooks 04 and 06 and the README show (a
 	@$(RUN) benchmarks/museum.py
 	@$(RUN) benchmarks/memory.py
 
-bench: environment  ## race the course's recipes against the original and other projects' networks (three quarters of an hour, nothing else running)
+bench: environment  ## race the course's recipes against the original and other projects' networks (an hour, nothing else running)
 	@$(RUN) benchmarks/bench.py
 
 gpu: environment  ## run the tests and measurements that need a CUDA GPU; GPU_ARGS="--stage ladder", or --rehearse without one

@@ -1,6 +1,6 @@
 """Who gets a network to 99 % exact match first? The original recipe, the course's own, and other projects' networks.
 
-    make bench          (three quarters of an hour on two cores with nothing else to do; stopped, it goes on where it was)
+    make bench          (an hour on two cores with nothing else to do; stopped, it goes on where it was)
 
 A recipe of the course is a fixed budget: what counts is the time of all of it, if its mean exact match over ten seeds
 is at least 99 %. All others are timed to the first look at which they reach 99 %, which favours them; one that does not
