@@ -5,7 +5,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -370,6 +370,16 @@ def test_verify_takes_the_length_the_checkpoint_was_trained_for_or_the_one_named
     assert (part["length"], part["inputs"], part["errors_by_pair"]) == (10, 9**5, {"5 3": part["errors"]})
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many as torchrun gives each process: on some processors more threads add up in another order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_verify_under_torchrun_merges_what_its_processes_counted(run, six):
     whole = json.loads(run(f"verify {six} --json").out)
     done = subprocess.run(

@@ -178,7 +178,8 @@ def rows_that_are_alike(model, source, target):
     model.eval()
     hidden = torch.zeros(2, len(source), 6)
     logits = model.decoder(target[:1].expand_as(target), hidden)[0]
-    return "dropout-always-on", not torch.allclose(logits, logits[:1].expand_as(logits))
+    # A tolerance, for some processors add up the last rows of a product in another order than the first.
+    return "dropout-always-on", not torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-5)
 
 
 def a_decoder_of_two_minds(model, source, target):
