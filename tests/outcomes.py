@@ -2,8 +2,8 @@
 
     .venv/bin/python tests/outcomes.py
 
-writes outcomes.json anew. A mistake is recognised by being the same as itself, so nothing else would notice if its
-code, or a probe, were changed by accident. Read the difference before you commit it.
+writes outcomes.json anew, but for what differs by rounding alone. A mistake is recognised by being the same as itself,
+so nothing else would notice if its code, or a probe, were changed by accident. Read the difference before committing.
 """
 
 from __future__ import annotations
@@ -67,10 +67,17 @@ def _summary(value: Any) -> Any:
     return value if isinstance(value, str) else type(value).__name__
 
 
+def _kept(stored: dict[str, list], came: dict[str, list]) -> dict[str, list]:
+    """What came, and where it agrees with what is stored, that."""
+    return {name: stored[name] if same(stored.get(name), value) else value for name, value in came.items()}
+
+
 def main() -> None:
+    stored = json.loads(STORED.read_text(encoding="utf-8"))
     rows = []
     for exercise in EXERCISES.values():
-        answers = [f"  {json.dumps(name)}: {json.dumps(came)}" for name, came in outcomes(exercise).items()]
+        kept = _kept(stored.get(exercise.id, {}), outcomes(exercise))
+        answers = [f"  {json.dumps(name)}: {json.dumps(came)}" for name, came in kept.items()]
         rows.append(f" {json.dumps(exercise.id)}: {{\n" + ",\n".join(answers) + "\n }")
     STORED.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
 

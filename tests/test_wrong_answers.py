@@ -285,6 +285,10 @@ def step_without_the_loss(model, optimizer, source, target):
     EXERCISES["4.1"].reference(model, optimizer, source, target)
 
 
+def step_with_its_own_optimizer(model, optimizer, source, target):
+    return EXERCISES["4.1"].reference(model, torch.optim.SGD(model.parameters(), lr=0.1), source, target)
+
+
 def step_measured_in_eval_mode_afterwards(model, optimizer, source, target):
     EXERCISES["4.1"].reference(model, optimizer, source, target)
     return token_loss(model.eval()(source, target, 1.0), target)
@@ -514,6 +518,7 @@ def compares_all_scores_at_once(evaluation, model):
         ("3.5", decodes_in_training_mode, "not left in the mode"),
         ("3.7", lambda model, source, target, coins: print(), "Is a `return` missing"),
         ("4.1", step_without_the_loss, "does not give back the loss"),
+        ("4.1", step_with_its_own_optimizer, "the optimizer that was handed over has made no step"),
         ("4.1", step_measured_in_eval_mode_afterwards, "computed after the step"),
         ("4.2", batches(lambda task, source, target: source), "should be a pair"),
         ("4.2", batches(lambda task, source, target: (source[:2], target[:2])), "The sources of a batch are"),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..evaluation import token_accuracy, token_loss
-from ..model import Seq2Seq
+from ..model import Seq2Seq, shift_right
 from ..task import SubstringTask
 from ..training import train_step as canonical_train_step
 from .comparison import difference
@@ -58,7 +58,10 @@ def _three_steps(answer: Callable, arguments: tuple) -> dict[str, object]:
     for n in range(1, 4):
         source, target = _batch(generator)
         moved.clear()
+        before = _parameters(model)
         outcome[f"the loss of step {n}"] = answer(model, optimizer, source.clone(), target.clone())
+        if not moved and not torch.equal(before, _parameters(model)):
+            raise WrongAnswer("The weights have moved, and the optimizer that was handed over has made no step.")
         if outcome[f"the loss of step {n}"] is None:
             raise WrongAnswer("It does not give back the loss.")
     if not all(modes):
@@ -91,12 +94,16 @@ def _step_as(
     clip: Callable | None = _clip_norm,
     ratio: float = 1.0,
     loss_of: Callable = token_loss,
+    own_optimizer: Callable | None = None,
+    given_to_the_model: Callable = lambda target: target,
 ) -> Callable:
     """A wrong training step: one of its parts left out, moved or replaced."""
 
     def answer(model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor, target: Tensor) -> Tensor:
         model.train(training)
-        loss = loss_of(model(source, target, ratio), target)
+        if own_optimizer is not None:
+            optimizer = own_optimizer(model.parameters())
+        loss = loss_of(model(source, given_to_the_model(target), ratio), target)
         if zero == "before backward":
             optimizer.zero_grad()
         loss.backward()
@@ -192,6 +199,18 @@ register(
                 "still there by then?",
             ),
             Mistake(
+                "own-optimizer",
+                _step_as(own_optimizer=torch.optim.Adam),
+                "You make an optimizer of your own, and a new one in every step, which remembers nothing. Use the one "
+                "that you are given.",
+            ),
+            Mistake(
+                "shifted-twice",
+                _step_as(given_to_the_model=shift_right),
+                "Your decoder reads the target one place too late. The model is given the target as it is: it shifts "
+                "it by itself.",
+            ),
+            Mistake(
                 "loss-after-the-step",
                 _loss_after_the_step,
                 "The weights are right, but you give back a loss that is computed after the step. Give back the one "
@@ -259,7 +278,7 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
         return came
 
     own_seed = torch.initial_seed()
-    first, again, others = sources(7), sources(7), (sources(8), sources(9))
+    first, again, others = sources(7), sources(7), {seed: sources(seed) for seed in (14, 9, 8)}
     if any(torch.equal(first[0], batch) for batch in first[1:steps]):
         raise WrongAnswer("The second step brings the very examples of the first.")
     if any(torch.equal(one, batch) for place, one in enumerate(first) for batch in first[:place]):
@@ -268,10 +287,11 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
         raise WrongAnswer("Some examples come more than once in a run.")
     if not all(torch.equal(one, two) for one, two in zip(first, again, strict=True)):
         raise WrongAnswer("The same seed twice, and the examples differ.")
-    if any(torch.equal(one, two) for other in others for one, two in zip(first, other, strict=True)):
-        raise WrongAnswer("Another seed, and the examples are the same.")
-    if any(torch.equal(one, two) for one in first for two in others[0]):
-        raise WrongAnswer("Runs with the seeds 7 and 8 share whole batches.")
+    for seed, other in others.items():
+        if all(torch.equal(one, two) for one, two in zip(first, other, strict=True)):
+            raise WrongAnswer("Another seed, and the examples are the same.")
+        if any(torch.equal(one, two) for one in first for two in other):
+            raise WrongAnswer(f"Runs with the seeds 7 and {seed} share whole batches.")
     if torch.initial_seed() != own_seed:
         raise WrongAnswer(
             "It seeds PyTorch's own generator, with `torch.manual_seed`, and so disturbs all that draw from it. "
@@ -307,13 +327,18 @@ def _batches_as(make_generator: Callable, n_batches: Callable = lambda n_epochs,
     return answer
 
 
-def _seed_plus_epoch(
-    task: SubstringTask, n_epochs: int, steps: int, batch_size: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    for epoch in range(n_epochs):
-        generator = torch.Generator().manual_seed(seed + epoch)
-        for _ in range(steps):
-            yield task.sample(batch_size, generator)
+def _epochs_seeded_by(seed_of: Callable[[int, int], int]) -> Callable:
+    """A wrong stream: a generator for each epoch, whose seed is made of the run's seed and the epoch."""
+
+    def answer(
+        task: SubstringTask, n_epochs: int, steps: int, batch_size: int, seed: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for epoch in range(n_epochs):
+            generator = torch.Generator().manual_seed(seed_of(seed, epoch))
+            for _ in range(steps):
+                yield task.sample(batch_size, generator)
+
+    return answer
 
 
 def _unseeded(_seed: int) -> torch.Generator:
@@ -356,9 +381,15 @@ register(
             ),
             Mistake(
                 "seed-and-epoch-added",
-                _seed_plus_epoch,
+                _epochs_seeded_by(lambda seed, epoch: seed + epoch),
                 "Each epoch of yours has a seed of its own, but seed 7's second epoch is seed 8's first. Runs with "
                 "different seeds should have nothing in common.",
+            ),
+            Mistake(
+                "seed-times-epoch",
+                _epochs_seeded_by(lambda seed, epoch: seed * epoch),
+                "You multiply the seed by the epoch, and two seeds can have a product in common: 0 times 7 is 0 times "
+                "8, and 2 times 7 is once 14. Runs with different seeds should have nothing in common.",
             ),
             Mistake(
                 "seed-ignored",
@@ -460,6 +491,16 @@ def _keep_as(better: Callable, order: str = "train, measure", stop: bool = False
     return answer
 
 
+def _measured_before_and_kept_after(model, train_epoch, validation_loss, n_epochs):
+    best, best_loss = None, math.inf
+    for _ in range(n_epochs):
+        loss = validation_loss(model)
+        train_epoch(model)
+        if loss < best_loss:
+            best, best_loss = copy.deepcopy(model.state_dict()), loss
+    return best
+
+
 def _copied_before_the_epoch(model, train_epoch, validation_loss, n_epochs):
     best, best_loss = None, math.inf
     for _ in range(n_epochs):
@@ -547,6 +588,7 @@ register(
                 "measured-before-training",
                 _keep_as(lambda loss, best, before: loss < best, order="measure, train"),
                 "You measure before each epoch, not after it: the untrained weights take part, the last ones do not.",
+                also=(_measured_before_and_kept_after,),
             ),
             Mistake(
                 "copied-before-the-epoch",
