@@ -399,6 +399,7 @@ def test_two_exercises_cannot_share_an_id():
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.5]), "first difference at [1]: 2.5, expected 2"),
         ((torch.zeros(2), torch.ones(3)), (torch.zeros(2), torch.zeros(3)), "Part 2"),
         ((torch.zeros(2), torch.ones(3)), (torch.zeros(2),), "one thing in a list; expected 2 things"),
+        (torch.zeros(8), [torch.tensor(1.0), torch.tensor(2.0)], "It gives back 2 numbers in a row; expected 8"),
         (torch.zeros(2, 3), (torch.zeros(2, 3),) * 2, "2 things (each a tensor of shape (2, 3)); expected a tensor of"),
         (torch.zeros(2, 3), (torch.zeros(2, 3), None), "2 things (a tensor of shape (2, 3) and None); expected"),
         (torch.zeros(2, 3), tuple(torch.zeros(2, n) for n in range(9)), "It gives back 9 things; expected"),
