@@ -123,9 +123,13 @@ def test_there_are_enough_exercises_of_each_kind():
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 def test_a_verdict_comes_within_two_seconds(exercise, takes_less_than):
+    def first_check(answer):
+        engine._known.clear()  # later ones are quicker
+        check(exercise.id, answer)
+
     check(exercise.id, exercise.reference)  # the first use of an optimizer imports for seconds
     for answer in (exercise.reference, exercise.mistakes[-1].answer, lambda *_: "nothing that was ever thought of"):
-        assert takes_less_than(2, functools.partial(check, exercise.id, answer))
+        assert takes_less_than(2, functools.partial(first_check, answer))
 
 
 ALL_RIGHT_ANSWERS = [

@@ -78,7 +78,10 @@ def _stacked_like(wanted: Any, parts: Any) -> Any:
 
 def difference(expected: Any, got: Any) -> str | None:
     """None where the two agree; else the first way in which they do not."""
-    expected, got = normal(expected), normal(got)
+    return _normal_difference(normal(expected), normal(got))
+
+
+def _normal_difference(expected: Any, got: Any) -> str | None:
     expected, got = _stacked_like(got, expected), _stacked_like(expected, got)
     if isinstance(expected, Tensor) and isinstance(got, Tensor):
         return _tensor_difference(expected, got)
@@ -86,7 +89,7 @@ def difference(expected: Any, got: Any) -> str | None:
         got = tuple(got)  # rows that happen to be equally long, where those that are wanted are not
     if isinstance(expected, dict) and isinstance(got, dict):
         for name in expected:
-            found = difference(expected[name], got[name]) if name in got else "missing"
+            found = _normal_difference(expected[name], got[name]) if name in got else "missing"
             if found:
                 told = got.get(name)
                 return f"{name}: {told}" if isinstance(told, str) else f"{name}:\n{found}"
@@ -99,7 +102,7 @@ def difference(expected: Any, got: Any) -> str | None:
         if len(expected) != len(got):
             return _other_kind(expected, got)
         for number, (want, have) in enumerate(zip(expected, got, strict=True), start=1):
-            found = difference(want, have)
+            found = _normal_difference(want, have)
             if found:
                 return f"Part {number} of what it gives back: {found}"
         return None

@@ -85,6 +85,7 @@ class Result:
 LONGEST_LINE = 100  # characters; longer inputs are shown one below the other
 
 EXERCISES: dict[str, Exercise] = {}
+_known: dict[tuple, Trial] = {}  # what references and named mistakes did, by exercise, answer and probe
 _results: dict[str, Result] = {}  # the best, or else the latest, of each exercise in this session, for `progress`
 
 
@@ -137,7 +138,7 @@ def _judge(exercise: Exercise, answer: Any) -> Result:
         trials.append(carry_out(exercise.run, answer, probe))
         if trials[-1].failure:
             break  # one is enough, and an answer that never ends is not waited for again
-    expected = [carry_out(exercise.run, exercise.reference, probe) for probe in probes[: len(trials)]]
+    expected = [_ours(exercise, exercise.reference, place, probes) for place in range(len(trials))]
     for reference in expected:
         if reference.failure:  # a machine so slow that even the reference runs out of time, or a broken package
             message = f"{name} cannot be judged here, for the reference itself fails: {reference.failure}"
@@ -179,10 +180,21 @@ def _recognised(exercise: Exercise, probes: list[tuple], trials: list[Trial]) ->
     """The mistake that does on every probe what the answer does."""
     for mistake in exercise.mistakes:
         for answer in (mistake.answer, *mistake.also):
-            pairs = zip(probes, trials, strict=False)
-            if not any(_difference(carry_out(exercise.run, answer, probe), trial) for probe, trial in pairs):
+            ours = (_ours(exercise, answer, place, probes) for place in range(len(trials)))
+            if not any(_difference(*pair) for pair in zip(ours, trials, strict=True)):
                 return mistake
     return None
+
+
+def _ours(exercise: Exercise, answer: Callable, place: int, probes: list[tuple]) -> Trial:
+    """What the reference or a named mistake does on a probe. It never varies, so it is tried once in a session."""
+    key = (exercise.probes, exercise.run, answer, place)
+    if key not in _known:
+        trial = carry_out(exercise.run, answer, probes[place])
+        if trial.failure and answer is exercise.reference:
+            return trial  # the machine was too slow this time
+        _known[key] = trial
+    return _known[key]
 
 
 def _difference(expected: Trial, got: Trial) -> str | None:
