@@ -33,7 +33,7 @@ test: known-notebook environment  ## run every notebook and every test; NOTEBOOK
 	for notebook in $(NOTEBOOKS); do echo $$notebook; $(NBVAL) $$notebook || failed=1; done; exit $$failed
 
 test-homes: environment-homes  ## run the course where it is used: browser, Colab, site, solutions, nbgrader (over half an hour)
-	@OMP_NUM_THREADS=1 $(RUN_HOMES) -m pytest -n 2 --dist loadfile tests/homes
+	@OMP_NUM_THREADS=1 $(RUN_HOMES) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/homes
 
 test-browser:  ## run every notebook in JupyterLab in Chromium; installs nothing
 	@test -x $(RUN_HOMES) || { echo "There is no .venv-homes: \`make environment-homes\` makes it." >&2; exit 1; }

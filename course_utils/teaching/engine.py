@@ -85,7 +85,7 @@ class Result:
 LONGEST_LINE = 100  # characters; longer inputs are shown one below the other
 
 EXERCISES: dict[str, Exercise] = {}
-_known: dict[tuple, Trial] = {}  # what references and named mistakes did, by exercise, answer and probe
+tried: dict[tuple, Trial] = {}  # what references and named mistakes did, by exercise, answer and probe
 _results: dict[str, Result] = {}  # the best, or else the latest, of each exercise in this session, for `progress`
 
 
@@ -189,12 +189,12 @@ def _recognised(exercise: Exercise, probes: list[tuple], trials: list[Trial]) ->
 def _ours(exercise: Exercise, answer: Callable, place: int, probes: list[tuple]) -> Trial:
     """What the reference or a named mistake does on a probe. It never varies, so it is tried once in a session."""
     key = (exercise.probes, exercise.run, answer, place)
-    if key not in _known:
+    if key not in tried:
         trial = carry_out(exercise.run, answer, probes[place])
         if trial.failure and answer is exercise.reference:
             return trial  # the machine was too slow this time
-        _known[key] = trial
-    return _known[key]
+        tried[key] = trial
+    return tried[key]
 
 
 def _difference(expected: Trial, got: Trial) -> str | None:
