@@ -113,6 +113,16 @@ def test_no_mistake_is_one_only_because_it_cannot_be_called():
     assert "positional argument" not in outcomes.STORED.read_text(encoding="utf-8")
 
 
+FIND_THE_BUG = [exercise for exercise in EXERCISES.values() if exercise.given is not None]
+
+
+@pytest.mark.parametrize("exercise", FIND_THE_BUG, ids=lambda exercise: exercise.id)
+def test_the_code_that_was_given_is_no_attempt(exercise):
+    result = check(exercise.id, exercise.given)
+    assert not result.attempted
+    assert result.message == f"{exercise.id} not attempted yet: this is still the code you were given"
+
+
 def test_there_are_enough_exercises_of_each_kind():
     for notebook in "123456":
         assert sum(name.startswith(f"{notebook}.") for name in EXERCISES) >= 4
