@@ -86,16 +86,17 @@ def picture(lever: str, milliseconds: dict[int, float], where: str) -> bytes:
     sizes, times = list(milliseconds), list(milliseconds.values())
     in_proportion = [times[-1] * (size / sizes[-1]) ** power for size in sizes]
     end = stops_paying(lever, milliseconds)
-    title = f"A step against {name}: " + ("doubling always pays" if end is None else f"doubling stops paying at {end}")
+    told = {None: "doubling always pays", sizes[0]: "doubling does not pay"}.get(end, f"doubling stops paying at {end}")
     figure = plots.lines(
         {"measured": times, "in proportion to the arithmetic": in_proportion},
-        title,
+        f"A step against {name}: {told}",
         f"{name}, {where}",
         "milliseconds a step",
         x=sizes,
         log_y=True,
     )
     figure.axes[0].set_xscale("log", base=2)
+    figure.axes[0].set_xticks(sizes, sizes)
     return plots.png(figure)
 
 
