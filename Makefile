@@ -32,6 +32,7 @@ test: known-notebook environment  ## run every notebook and every test; NOTEBOOK
 	@failed=0; $(RUN) -m pytest $(if $(NOTEBOOK),tests/test_notebooks.py -k "$(subst $(SPACE), or ,$(basename $(notdir $(NOTEBOOKS))))") || failed=1; \
 	for notebook in $(NOTEBOOKS); do echo $$notebook; $(NBVAL) $$notebook || failed=1; done; exit $$failed
 
+# Two files of tests at once, so one thread each; in the order of their names, for the longest come early.
 test-homes: environment-homes  ## run the course where it is used: browser, Colab, site, solutions, nbgrader (over half an hour)
 	@OMP_NUM_THREADS=1 $(RUN_HOMES) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/homes
 
