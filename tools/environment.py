@@ -63,9 +63,11 @@ def _check_venv_can_be_made() -> None:
 
 def _check_runs(venv: Path) -> None:
     try:
-        subprocess.run([python(venv), "-c", ""], check=True, capture_output=True)
+        subprocess.run([python(venv), "-c", "import pip"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        _stop(f"The environment in {venv.name} is broken, its Python does not run: `make clean`, then try again.")
+        _stop(
+            f"The environment in {venv.name} is broken, its Python or pip does not run: `make clean`, then try again."
+        )
 
 
 def _check_packages(venv: Path, requirements: str) -> None:

@@ -8,6 +8,7 @@ The copy, my_notebooks/, is made where it is missing and never overwritten: solv
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -17,11 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def copy_missing(source: Path, copy: Path) -> list[str]:
-    """Copy each notebook that the reader does not have yet; returns their names."""
+    """Copy each notebook that the reader does not have yet, whole or not at all; returns their names."""
     copy.mkdir(exist_ok=True)
     missing = [notebook for notebook in sorted(source.glob("*.ipynb")) if not (copy / notebook.name).exists()]
     for notebook in missing:
-        shutil.copyfile(notebook, copy / notebook.name)
+        partial = copy / f"{notebook.name}.partial"
+        shutil.copyfile(notebook, partial)
+        os.replace(partial, copy / notebook.name)
     return [notebook.name for notebook in missing]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 600
@@ -65,7 +65,7 @@ def main(paths: list[str]) -> None:
         print(path, flush=True)
         try:
             execute(path)
-        except CellExecutionError as error:
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             sys.exit(f"{path}: a cell failed, and the notebook was left as it was.\n{error}")
 
 

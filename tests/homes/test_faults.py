@@ -35,7 +35,7 @@ def test_in_the_wrong_order_every_cell_says_what_is_missing(path, tmp_path):
     assert failed
     for cell in failed:
         assert [output.ename for output in cell.outputs if output.output_type == "error"] == ["NameError"]
-        assert "An earlier cell makes it: run the cells above first." in cell.outputs[-1].text
+        assert "If an earlier cell makes it, run the cells above first." in cell.outputs[-1].text
 
 
 def test_a_run_interrupted_in_the_kernel_can_be_used(tmp_path):
