@@ -10,17 +10,14 @@ fastest of several rounds is taken, so that other programs disturb it little. (O
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 
 import torch
+from floor import peak, processor_seconds
 
 from course_utils import PrefixTree, Seq2Seq, SubstringTask, WholeCalls, count_parameters, load_checkpoint, load_model
 from course_utils.task import N_DIGIT_VALUES, VOCABULARY_SIZE
 
-ROUNDS = 10
 FREE_DIGITS = 5
-MATRIX = 1024
 
 
 def operations_per_input(model: Seq2Seq, task: SubstringTask) -> float:
@@ -34,31 +31,22 @@ def operations_per_input(model: Seq2Seq, task: SubstringTask) -> float:
     return encoder + decoder
 
 
-def processor_seconds(work: Callable[[], object]) -> float:
-    """The fastest of several rounds, over all threads."""
-    times = []
-    for _ in range(ROUNDS):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
-    return min(times)
-
-
 def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("Name one checkpoint: python benchmarks/counting.py course_utils/records/exact-length10.pt")
     path = sys.argv[1]
     model, recipe = load_model(path), load_checkpoint(path).get("recipe")
     task = SubstringTask(recipe["length"]) if recipe else SubstringTask()
-    matrix = torch.randn(MATRIX, MATRIX)
-    peak = 2 * MATRIX**3 / processor_seconds(lambda: matrix @ matrix)
+    speed = peak()
     n, first = N_DIGIT_VALUES**FREE_DIGITS, task.size // 2 // N_DIGIT_VALUES**FREE_DIGITS * N_DIGIT_VALUES**FREE_DIGITS
     operations = operations_per_input(model, task)
     print(f"{count_parameters(model):,} parameters, length {task.length}, torch {torch.__version__}")
-    print(f"floor: {operations:,.0f} operations an input at {peak / 1e9:.0f} GFLOP/s a thread")
+    print(f"floor: {operations:,.0f} operations an input at {speed / 1e9:.0f} GFLOP/s a thread")
     for engine in (PrefixTree(model, task), WholeCalls(model, task)):
         rate = n / processor_seconds(lambda engine=engine: engine.margins(first, FREE_DIGITS))
         print(
             f"{type(engine).__name__:<11}{rate:>10,.0f} inputs a second of one thread, "
-            f"{100 * rate * operations / peak:.0f} % of the floor"
+            f"{100 * rate * operations / speed:.0f} % of the floor"
         )
 
 

@@ -20,6 +20,7 @@ import json
 import math
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from pathlib import Path
 import batches
 import provenance
 import torch
+from provenance import whole
 from torch import Tensor
 
 from course_utils import (
@@ -53,6 +55,7 @@ from course_utils import (
     save_certificate,
     seconds,
     sha256_of,
+    still_to_count,
     summary,
 )
 from course_utils.ladder import CAPTURED
@@ -112,6 +115,24 @@ def tf32() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@contextlib.contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """An interrupt that the code inside swallows, as training does, is raised again at its end."""
+    pressed = []
+
+    def note(number: int, frame: object) -> None:
+        pressed.append(number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise KeyboardInterrupt
 
 
 # --- The stages -------------------------------------------------------------------------------------------------------
@@ -233,7 +254,7 @@ def memory(plan: Plan) -> dict:
             gc.collect()  # what earlier stages left
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        fit(dataclasses.replace(plan.sized(TUNED), epochs=1), device=plan.device, captured=captured)
+        whole(fit(dataclasses.replace(plan.sized(TUNED), epochs=1), device=plan.device, captured=captured))
         found[name] = {
             "allocated": torch.cuda.max_memory_allocated() / MIB,
             "reserved": torch.cuda.max_memory_reserved() / MIB,
@@ -261,17 +282,17 @@ def training_runs(plan: Plan, recipe: Recipe, seeds: int) -> dict:
     """
     recipe, runs = plan.sized(recipe), []
     warm_up = dataclasses.replace(recipe, epochs=1)
-    warming = seconds(lambda: fit(warm_up, device=plan.device, captured=plan.captured), plan.device)
+    warming = seconds(lambda: whole(fit(warm_up, device=plan.device, captured=plan.captured)), plan.device)
     for seed in range(seeds):
         began = time.perf_counter()
-        run = fit(recipe, seed=seed, device=plan.device, captured=plan.captured)
-        whole = time.perf_counter() - began
+        run = whole(fit(recipe, seed=seed, device=plan.device, captured=plan.captured))
+        in_all = time.perf_counter() - began
         result = summary(run)
         runs.append(
             {
                 "seed": seed,
                 "seconds": run.seconds,
-                "seconds with validation": whole,
+                "seconds with validation": in_all,
                 "seconds by epoch": [row["seconds"] for row in run.history],
                 "exact match": result["exact_match"],
                 "best exact match": result["best_exact_match"],
@@ -300,7 +321,7 @@ def exact_count(plan: Plan) -> dict:
 def large_count(plan: Plan) -> dict:
     """Every input with a network of 2,177,034 parameters, trained here for longer; matrix products in TF32."""
     recipe, folder = plan.sized(LONGER), plan.folder / "tuned-and-longer"
-    run = fit(recipe, device=plan.device, out=folder, resume=True, captured=plan.captured)
+    run = whole(fit(recipe, device=plan.device, out=folder, resume=True, captured=plan.captured))
     with tf32():
         certificate = counted(plan, folder / "last.pt", SubstringTask(recipe.length), "large-count")
     return {"recipe": dataclasses.asdict(recipe), "training seconds": run.seconds, "certificate": certificate}
@@ -309,23 +330,27 @@ def large_count(plan: Plan) -> dict:
 def counted(plan: Plan, checkpoint: Path, task: SubstringTask, name: str, one_block: bool = False) -> dict:
     """The certificate as plain data, but for its failures. At the deadline NotDoneError; what was counted is saved."""
     path = plan.folder / f"{name}.json"
-    so_far = load_certificate(path, checkpoint) if path.exists() else None
+    kept = load_certificate(path, checkpoint) if path.exists() else None
+    shard = (1, task.size // 9**5) if one_block else (1, 1)
 
-    def stop_in_time(certificate: Certificate, n_inputs: int) -> None:
-        if time.monotonic() > plan.deadline:
-            raise KeyboardInterrupt
+    def keep(certificate: Certificate, n_inputs: int) -> None:
+        nonlocal kept
+        kept = certificate
+        if time.monotonic() > plan.deadline and still_to_count(task, shard, kept.pieces):
+            raise NotDoneError(f"{kept.inputs:,} of {task.size:,} inputs are counted; call again and it goes on.")
 
-    certificate = count_errors(
-        load_model(checkpoint, plan.device),
-        task,
-        shard=(1, task.size // 9**5) if one_block else (1, 1),
-        so_far=so_far,
-        sha256=sha256_of(checkpoint),
-        on_block=stop_in_time,
-    )
-    save_certificate(certificate, path)
-    if not certificate.complete and not one_block:
-        raise NotDoneError(f"{certificate.inputs:,} of {task.size:,} inputs are counted; call again and it goes on.")
+    try:
+        certificate = count_errors(
+            load_model(checkpoint, plan.device),
+            task,
+            shard=shard,
+            so_far=kept,
+            sha256=sha256_of(checkpoint),
+            on_block=keep,
+        )
+    finally:  # at the deadline and after an interrupt, too
+        if kept is not None:
+            save_certificate(kept, path)
     data = certificate.as_dict()
     del data["failures"]
     return data | {"inputs a second": certificate.inputs / certificate.seconds}
@@ -342,7 +367,7 @@ def notebook(plan: Plan) -> dict:
     began = time.perf_counter()
     for number, source in enumerate(cells, start=1):
         try:
-            with contextlib.redirect_stdout(printed):
+            with contextlib.redirect_stdout(printed), interrupts_kept():
                 exec(compile(source, f"In [{number}]", "exec"), space)
         except ImportError as error:
             raise NotDoneError(f"In [{number}] needs what the course needs (pip install .): {error}.") from error

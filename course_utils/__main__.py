@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import glob
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -42,6 +44,7 @@ from .verification import (
 FEW_ENOUGH_TO_PRINT = 8  # validation examples
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 SECONDS_BETWEEN_SAVES = 20  # of a count
+HOW_TO_COUNT = {"length": None, "shard": "1/1", "resume": False, "device": "auto"}  # unless verify is told otherwise
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,7 +109,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     scores = evaluate(model, *held_out(_task_of(options.checkpoint), options.examples, device))
     names = ("loss", "perplexity", "token_accuracy", "exact_match", "examples")
     result = {name: getattr(scores, name) for name in names}
-    _report(options, result, "\n".join(f"{name:<15}{value:.7g}" for name, value in result.items()))
+    lines = [f"{name:<15}{value if isinstance(value, int) else f'{value:.7g}'}" for name, value in result.items()]
+    _report(options, result, "\n".join(lines))
     return 0
 
 
@@ -120,13 +124,16 @@ def _decode(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    sha256 = sha256_of(options.checkpoint)
     task = _task_to_verify(options)
-    out = Path(options.out or f"runs/{Path(options.checkpoint).stem}-{options.shard.replace('/', 'of')}.json")
+    out = Path(options.out or _name_of_certificate(options, sha256))
     writable_folder(out.parent)  # known before an hour of counting
+    _refuse_to_overwrite(out, options)
     if options.merge:
+        _refuse_how_to_count(options)
         certificate = merge([load_certificate(path, options.checkpoint) for path in options.merge])
     else:
-        certificate = _count(options, task, out)
+        certificate = _count(options, task, sha256, out)
         if certificate is None:
             return INTERRUPTED
     if rank() == 0:
@@ -135,36 +142,83 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def _count(options: argparse.Namespace, task: SubstringTask, out: Path) -> Certificate | None:
+def _name_of_certificate(options: argparse.Namespace, sha256: str) -> str:
+    """One for each checkpoint, length and shard: most checkpoints are called last.pt."""
+    number, n_shards = _shard(options.shard)
+    length = "" if options.length is None else f"-length{options.length}"
+    return f"runs/{Path(options.checkpoint).stem}-{sha256[:8]}{length}-{number}of{n_shards}.json"
+
+
+def _refuse_to_overwrite(out: Path, options: argparse.Namespace) -> None:
+    """What took hours to count would be lost by a command typed twice."""
+    if out.is_dir():
+        raise InputError(f"{out} is a folder: name a file (--out).")
+    # Of the processes' files only this one's own: another may have begun to write its own already.
+    if not options.resume and (out.exists() or _file_of_process(out, rank() + 1).exists()):
+        go_on = "" if options.merge else "go on with it (--resume), or "
+        raise InputError(f"A count for {out} is there already: {go_on}name another file (--out).")
+
+
+def _refuse_how_to_count(options: argparse.Namespace) -> None:
+    given = [f"--{name}" for name, unless_told in HOW_TO_COUNT.items() if getattr(options, name) != unless_told]
+    if given:
+        raise InputError(f"--merge adds up what was counted and counts nothing: leave out {', '.join(given)}.")
+
+
+def _count(options: argparse.Namespace, task: SubstringTask, sha256: str, out: Path) -> Certificate | None:
     """Count the shard asked for, or this process's part of it under torchrun; None when interrupted.
 
     What was counted is saved now and then. Each process keeps a file of its own, and the first gets the sum.
+    Raises InputError where the checkpoint is no longer the one with this SHA-256, and KeyboardInterrupt where nothing
+    was counted before the interrupt.
     """
     number, n_shards = _shard(options.shard)
     shard = (number - 1) * n_processes() + rank() + 1, n_shards * n_processes()
-    if n_processes() > 1:
-        out = out.with_name(f"{out.stem}-process{rank()}.json")
-    so_far = load_certificate(out, options.checkpoint) if options.resume and out.exists() else None
-    left = _inputs_in(still_to_count(task, shard, so_far.pieces if so_far else []))
+    _refuse_other_processes(out)
+    out = _file_of_process(out, rank() + 1)
+    kept = load_certificate(out, options.checkpoint) if out.exists() else None
+    left = _inputs_in(still_to_count(task, shard, kept.pieces if kept else []))
     in_all = _inputs_in(still_to_count(task, shard, []))
     model = load_model(options.checkpoint, device_of_process(options.device))
-    with tqdm(total=in_all, initial=in_all - left, unit="input", unit_scale=True, disable=rank() > 0) as bar:
-        saved_at = time.monotonic()
+    if sha256_of(options.checkpoint) != sha256:
+        raise InputError(f"{options.checkpoint} was changed while it was read: verify it when its training is over.")
+    saved_at = time.monotonic()
 
-        def on_block(certificate: Certificate, n_inputs: int) -> None:
-            nonlocal saved_at
-            bar.update(n_inputs)
-            if time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
-                save_certificate(certificate, out)
-                saved_at = time.monotonic()
+    def keep(certificate: Certificate, n_inputs: int) -> None:
+        nonlocal kept, saved_at
+        kept = certificate
+        bar.update(n_inputs)
+        if time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
+            save_certificate(kept, out)
+            saved_at = time.monotonic()
 
-        sha256 = sha256_of(options.checkpoint)
-        certificate = count_errors(model, task, shard=shard, so_far=so_far, sha256=sha256, on_block=on_block)
-    save_certificate(certificate, out)
-    if still_to_count(task, shard, certificate.pieces):
+    try:
+        with tqdm(total=in_all, initial=in_all - left, unit="input", unit_scale=True, disable=rank() > 0) as bar:
+            certificate = count_errors(model, task, shard=shard, so_far=kept, sha256=sha256, on_block=keep)
+    except KeyboardInterrupt:
+        if kept is None:
+            raise
+        save_certificate(kept, out)
         print(f"course_utils: interrupted; what was counted is in {out}, and --resume goes on.", file=sys.stderr)
         return None
+    save_certificate(certificate, out)
     return merge(gather(certificate))
+
+
+def _file_of_process(out: Path, number: int) -> Path:
+    """Where that one of the processes, counted from 1, keeps its count; one alone has the certificate's own file."""
+    return out if n_processes() == 1 else out.with_name(f"{out.stem}-process{number}of{n_processes()}.json")
+
+
+def _refuse_other_processes(out: Path) -> None:
+    """Another number of processes would find none of what was counted, and silently count it again."""
+    own = {_file_of_process(out, number) for number in range(1, n_processes() + 1)}
+    there = {path for path in (out, *out.parent.glob(f"{glob.escape(out.stem)}-process*of*.json")) if path.exists()}
+    if there and not there & own:
+        raise InputError(
+            f"{min(there)} is the count of another number of processes than {n_processes()}: resume with as many as "
+            "before, or name another file (--out)."
+        )
 
 
 def _inputs_in(ranges: list[tuple[int, int]]) -> int:
@@ -189,8 +243,9 @@ def _in_words(certificate: Certificate, out: Path) -> str:
     """The certificate in a few lines; what is not known yet is not said."""
     lines = [
         f"{certificate.errors:,} errors among {certificate.inputs:,} inputs, counted in {certificate.seconds:.1f} s",
-        f"worst margin   {certificate.worst_margin:.6g}, at {' '.join(map(str, certificate.worst_input))}",
     ]
+    if certificate.inputs:
+        lines.append(f"worst margin   {certificate.worst_margin:.6g}, at {' '.join(map(str, certificate.worst_input))}")
     if not certificate.complete:
         lines.append(f"not counted    {certificate.task.size - certificate.inputs:,} inputs of the task")
     elif certificate.errors:
@@ -208,7 +263,16 @@ def _task_of(checkpoint: str) -> SubstringTask:
 
 
 def _report(options: argparse.Namespace, result: dict, text: str) -> None:
-    print(json.dumps(result) if options.json else text)
+    print(json.dumps(_null_unless_finite(result), allow_nan=False) if options.json else text)
+
+
+def _null_unless_finite(value: object) -> object:
+    """Plain data as JSON has it: no NaN, no infinity."""
+    if isinstance(value, dict):
+        return {name: _null_unless_finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_null_unless_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Parser(argparse.ArgumentParser):
@@ -246,7 +310,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--length", type=int, help="of the source (default: the one it was trained for, or 10)")
     verify.add_argument("--shard", default="1/1", metavar="i/n", help="only the i-th of n equal parts (default: 1/1)")
     verify.add_argument("--resume", action="store_true", help="go on from FILE, where an earlier count was saved")
-    verify.add_argument("--out", metavar="FILE", help="the certificate (default: runs/NAME-iofn.json)")
+    verify.add_argument(
+        "--out",
+        metavar="FILE",
+        help="the certificate (default: runs/NAME-HASH-iofn.json, or NAME-HASH-lengthL-iofn.json where --length is "
+        "given; HASH is the first 8 digits of the checkpoint's SHA-256)",
+    )
     verify.add_argument("--merge", nargs="+", metavar="FILE", help="add up the certificates of shards; count nothing")
     verify.set_defaults(verb=_verify)
 

@@ -21,25 +21,31 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .errors import InputError
 from .model import Seq2Seq
-from .training import ALONE, Process, Run, find_device
+from .training import ALONE, Process, Run, find_device, seed_dropout
 
+SET_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 LONGEST_WAIT = timedelta(days=30)  # of one process for the others; when one of them fails, torchrun ends all
 DROPOUT_SEED = 3_000_003  # what the dropout of one process adds to the seed of the one before it
 
 
 def rank() -> int:
     """This process's number, counted from 0."""
-    return int(os.environ.get("RANK", 0))
+    return int(os.environ["RANK"]) if _under_torchrun() else 0
 
 
 def n_processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", 1))
+    return int(os.environ["WORLD_SIZE"]) if _under_torchrun() else 1
+
+
+def _under_torchrun() -> bool:
+    # One of these alone says nothing: clusters and containers leave a WORLD_SIZE behind.
+    return all(name in os.environ for name in SET_BY_TORCHRUN)
 
 
 def device_of_process(name: str) -> torch.device:
     """What `find_device` finds, and under torchrun a GPU for each process of a machine."""
     device = find_device(name)
-    if device.type == "cpu" or "LOCAL_RANK" not in os.environ:
+    if device.type == "cpu" or not _under_torchrun():
         return device
     wanted, there = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
     if wanted > there:
@@ -140,4 +146,4 @@ class TorchrunProcess(Process):
     def _draw_own_dropout(self, run: Run) -> None:
         """Else the same places would be dropped in all shares. Anew each epoch: a resumed run drops the same ones."""
         if not self.is_first:  # the first's are the run's, and saved with it
-            torch.manual_seed(run.seed + self.rank * DROPOUT_SEED + len(run.history))
+            seed_dropout(run.device, run.seed + self.rank * DROPOUT_SEED + len(run.history))

@@ -21,7 +21,6 @@ import copy
 import dataclasses
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +39,7 @@ from .errors import InputError
 from .evaluation import BATCH_SIZE, predict
 from .model import Decoder, Encoder, Seq2Seq, count_parameters
 from .task import N_DIGIT_VALUES, START_TOKEN, VOCABULARY_SIZE, SubstringTask
-from .training import train_step
+from .training import train_step, written_whole
 
 BLOCK_DIGITS = 5  # inputs are counted in blocks that differ in their last five digits only: 59,049 at a time
 CHUNK_DIGITS = {"cpu": 3}  # of these, how many are decoded in one go: 729 inputs stay in a core's cache
@@ -234,6 +233,16 @@ class Certificate:
     worst_margin: float | None = None
     worst_input: list[int] | None = None
 
+    def __post_init__(self) -> None:
+        counted_to = 0
+        for piece in self.pieces:
+            if not counted_to <= piece.start < piece.stop <= self.task.size:
+                raise InputError(
+                    f"A certificate's pieces follow one another among the {self.task.size:,} inputs of length "
+                    f"{self.length}, but one is {piece.start:,} … {piece.stop:,}, after {counted_to:,} are counted."
+                )
+            counted_to = piece.stop
+
     @property
     def task(self) -> SubstringTask:
         return SubstringTask(self.length)
@@ -332,9 +341,12 @@ class Certificate:
 def merge(certificates: Iterable[Certificate]) -> Certificate:
     """One certificate from those of several parts of the input space, counted anywhere and in any order.
 
-    Raises InputError unless all are of one checkpoint, one length and one precision, and no input was counted twice.
+    Raises InputError unless there is one, all are of one checkpoint, one length and one precision, and no input was
+    counted twice.
     """
     certificates = list(certificates)
+    if not certificates:
+        raise InputError("There is nothing to merge: give at least one certificate.")
     if any(certificate.sha256 is None for certificate in certificates):
         raise InputError("Only counts of a saved checkpoint can be merged: one of these does not say whose it is.")
     return reduce(add, certificates)
@@ -365,13 +377,12 @@ def _joined_up(pieces: list[Piece]) -> list[Piece]:
 
 
 def save_certificate(certificate: Certificate, path: str | Path) -> None:
-    """Write it as JSON, whole or not at all."""
+    """Write it as JSON, whole or not at all: an interrupted write leaves the old file as it was."""
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(certificate.as_dict(), indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        with written_whole(path) as partial:
+            partial.write_text(json.dumps(certificate.as_dict(), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}): name another file.") from error
 
@@ -391,6 +402,10 @@ def load_certificate(path: str | Path, checkpoint: str | Path | None = None) -> 
         adds_up = certificate.as_dict() == data
     except OSError as error:
         raise InputError(f"There is no certificate to read at {path}.") from error
+    except InputError as error:  # what no certificate can hold
+        raise InputError(
+            f"{path} is damaged, or was changed by hand: its pieces are out of order, overlap, or leave the task."
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged, or no certificate of this course.") from error
     if not adds_up:
@@ -436,8 +451,8 @@ def count_errors(
 
     so_far: an earlier certificate of the same checkpoint; what it has counted is not counted again.
     sha256: that of the model's checkpoint, to be written down.
-    on_block: called after each block, with the certificate and the number of inputs in the block.
-    An interrupt ends the count early, with what was counted; `still_to_count` says what is left.
+    on_block: called after each block, with the certificate so far and the number of inputs in the block.
+    Every certificate that `on_block` gets is whole: after an interrupt, a count goes on from the last one as `so_far`.
     """
     task = task or SubstringTask()
     _check_model(model)
@@ -449,27 +464,23 @@ def count_errors(
     nothing = Certificate(task.length, sha256, count_parameters(model), tolerance, arithmetic)
     certificate = nothing if so_far is None else so_far + nothing
     machine, judge = _machine(model), copy.deepcopy(model).double()
-    try:
-        for start, stop in still_to_count(task, shard, certificate.pieces):
-            for first in range(start, stop, block_size):
-                began = time.perf_counter()
-                margin = engine.margins(first, block_digits).cpu()
-                right, n_recounted = _decide(judge, task, first, margin, tolerance)
-                failing, worst = (~right).nonzero()[:FAILURES_KEPT, 0], margin.argmin()
-                source = task.inputs(first, first + block_size)
-                block = dataclasses.replace(
-                    nothing,
-                    errors_by_pair={task.pairs[first // task.digit_strings]: int((~right).sum())},
-                    failures=source[failing].tolist(),
-                    recounted=n_recounted,
-                    worst_margin=margin[worst].item(),
-                    worst_input=source[worst].tolist(),
-                    pieces=[Piece(first, first + block_size, time.perf_counter() - began, **machine)],
-                )
-                certificate += block  # whole or not at all: an interrupt may come at any time
-                on_block(certificate, block_size)
-    except KeyboardInterrupt:
-        pass  # what was counted is whole
+    for start, stop in still_to_count(task, shard, certificate.pieces):
+        for first in range(start, stop, block_size):
+            began = time.perf_counter()
+            margin = engine.margins(first, block_digits).cpu()
+            right, n_recounted = _decide(judge, task, first, margin, tolerance)
+            failing, worst = (~right).nonzero()[:FAILURES_KEPT, 0], margin.argmin()
+            source = task.inputs(first, first + block_size)
+            certificate += dataclasses.replace(
+                nothing,
+                errors_by_pair={task.pairs[first // task.digit_strings]: int((~right).sum())},
+                failures=source[failing].tolist(),
+                recounted=n_recounted,
+                worst_margin=margin[worst].item(),
+                worst_input=source[worst].tolist(),
+                pieces=[Piece(first, first + block_size, time.perf_counter() - began, **machine)],
+            )
+            on_block(certificate, block_size)
     return certificate
 
 
@@ -640,8 +651,11 @@ def train_to_zero(
 ) -> list[Certificate]:
     """Count, feed the failures back, count again, until none is left or the rounds are over: every count, in order.
 
-    All failures found so far are fed back: those of the last count alone would let the earlier ones be forgotten. The
-    settings are those of `feed_back`, but for the seed, which is the round's number. `on_round` gets each count.
+    The failures of every count so far are fed back, as far as its certificate keeps them: its first thousand. Those of
+    the last count alone would let the earlier ones be forgotten. The settings are those of `feed_back`, but for the
+    seed, which is the round's number. `on_round` gets each count.
+
+    An interrupt ends it: `on_round` has had every whole count, and the model is as the interrupt found it.
     """
     certificates = [count_errors(model, task)]
     on_round(certificates[-1])

@@ -18,6 +18,7 @@ from course_utils import (
     TUNED,
     Certificate,
     InputError,
+    Scores,
     Seq2Seq,
     SubstringTask,
     build_model,
@@ -26,6 +27,7 @@ from course_utils import (
     held_out,
     load_certificate,
     load_model,
+    save_certificate,
     save_checkpoint,
     sha256_of,
     train_step,
@@ -94,7 +96,7 @@ def test_train_shows_its_progress_on_standard_error(run):
 
 def test_train_reports_both_checkpoints_in_words(run):
     words = run("train --recipe tiny --seed 3").out.splitlines()
-    result = json.loads(run("train --recipe tiny --seed 3 --json").out)
+    result = json.loads(run("train --recipe tiny --seed 3 --out again --json").out)
     assert words[0].startswith("72 examples in ")
     assert words[0].endswith(f" s on {result['device']}")
     assert words[1:] == [
@@ -202,6 +204,30 @@ def test_evaluate_reports_a_line_for_each_score(run, checkpoint):
     assert float(lines["loss"]) == pytest.approx(math.log(10), abs=0.1)
 
 
+def test_evaluate_prints_seven_digits_of_a_score_and_all_of_a_count(run, checkpoint, monkeypatch):
+    scores = Scores(12_345_678, 1.23456789, 3.43689012, 0.123456789, 1.0, [], {})
+    monkeypatch.setattr(command_line, "evaluate", lambda *_: scores)
+    assert run(f"evaluate {checkpoint}").out.splitlines() == [
+        "loss           1.234568",
+        "perplexity     3.43689",
+        "token_accuracy 0.1234568",
+        "exact_match    1",
+        "examples       12345678",
+    ]
+
+
+def test_json_has_null_for_what_is_no_finite_number(run, checkpoint, monkeypatch):
+    monkeypatch.setattr(command_line, "evaluate", lambda *_: Scores(5, math.nan, math.inf, 0.5, 0.0, [], {}))
+    result = json.loads(run(f"evaluate {checkpoint} --json").out, parse_constant=pytest.fail)
+    assert (result["loss"], result["perplexity"], result["token_accuracy"]) == (None, None, 0.5)
+    history = [{"epoch": 1, "loss": 800.0, "perplexity": math.inf}]
+    monkeypatch.setattr(
+        command_line, "summary", lambda run: {"exact_match": 0.0, "best_exact_match": 0.0, "history": history}
+    )
+    result = json.loads(run("train --recipe tiny --json").out, parse_constant=pytest.fail)
+    assert result["history"] == [{"epoch": 1, "loss": 800.0, "perplexity": None}]
+
+
 # --- Decode -----------------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +283,7 @@ def test_verify_reports_one_json_object_and_writes_the_certificate(run, six):
     assert without_time(result) == without_time(json.loads(json.dumps(expected.as_dict())))
     assert result["errors"] > 0
     path = Path(result.pop("certificate"))
-    assert path == Path("runs/last-1of1.json")
+    assert path == Path(f"runs/last-{sha256_of(six)[:8]}-1of1.json")
     assert load_certificate(path, six).as_dict() == result
 
 
@@ -281,6 +307,16 @@ def test_verify_says_the_count_in_words(run, six):
     assert lines[2:] == ["not counted    26,244 inputs of the task", "certificate    part.json"]
 
 
+def test_verify_says_no_margin_where_nothing_was_counted(run, six):
+    nothing = Certificate(6, sha256_of(six), parameters=1, tolerance=0.1, arithmetic={"x": 0.001})
+    save_certificate(nothing, "nothing.json")
+    assert run(f"verify {six} --merge nothing.json --out sum.json").out.splitlines() == [
+        "0 errors among 0 inputs, counted in 0.0 s",
+        "not counted    39,366 inputs of the task",
+        "certificate    sum.json",
+    ]
+
+
 @pytest.mark.parametrize(
     ("margin", "words"),
     [(1.0, "exact          yes"), (0.9, "exact          no: the worst margin is too small to tell")],
@@ -296,17 +332,46 @@ def test_verify_says_whether_a_count_without_errors_proves_the_network_exact(mar
 
 def test_verify_merges_shards_to_the_whole(run, six):
     whole = json.loads(run(f"verify {six} --json").out)
-    for number in (1, 2, 3):
-        part = json.loads(run(f"verify {six} --shard {number}/3 --json").out)
-        assert part["certificate"] == str(Path(f"runs/last-{number}of3.json"))
-        assert part["inputs"] == 13_122
-    merged = json.loads(
-        run(
-            f"verify {six} --merge runs/last-3of3.json runs/last-1of3.json runs/last-2of3.json --out sum.json --json"
-        ).out
-    )
+    parts = [json.loads(run(f"verify {six} --shard {number}/3 --json").out) for number in (3, 1, 2)]
+    files = [part["certificate"] for part in parts]
+    assert files == [str(Path(f"runs/last-{whole['sha256'][:8]}-{number}of3.json")) for number in (3, 1, 2)]
+    assert [part["inputs"] for part in parts] == [13_122] * 3
+    merged = json.loads(run(f"verify {six} --merge {' '.join(files)} --out sum.json --json").out)
     assert without_time(merged) == without_time(whole)
     assert load_certificate("sum.json").complete
+
+
+def test_verify_names_its_certificate_after_the_weights_and_the_length_asked_for(run, monkeypatch):
+    monkeypatch.setattr(command_line, "count_errors", lambda *_, sha256, **__: count_of_nothing(sha256))
+    monkeypatch.setattr(command_line, "still_to_count", lambda *_: [])
+    names = []
+    for seed in (1, 2):
+        run(f"train --recipe tiny --epochs 1 --seed {seed} --out t{seed}")
+        names += [
+            json.loads(run(f"verify t{seed}/last.pt {more} --json").out)["certificate"]
+            for more in ("", "--length 4", "--shard 2/3")
+        ]
+    first, second = (sha256_of(f"t{seed}/last.pt")[:8] for seed in (1, 2))
+    endings = ("1of1", "length4-1of1", "2of3")
+    assert names == [str(Path(f"runs/last-{each}-{ending}.json")) for each in (first, second) for ending in endings]
+    assert first != second
+
+
+def count_of_nothing(sha256: str) -> Certificate:
+    return Certificate(4, sha256, 1, 0.1, {"x": 0.001}, worst_margin=1.0, worst_input=[0, 2, 1, 1])
+
+
+def test_verify_refuses_a_checkpoint_that_changes_while_it_is_read(run, six, checkpoint, monkeypatch):
+    def load_and_write(path: str, device: torch.device) -> Seq2Seq:
+        model = load_model(path, device)
+        Path(path).write_bytes(checkpoint.read_bytes())
+        return model
+
+    monkeypatch.setattr(command_line, "load_model", load_and_write)
+    done = run(f"verify {six} --out one.json")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"course_utils: {six} was changed while it was read: verify it when its training is over.\n"
+    assert not Path("one.json").exists()
 
 
 def interrupt_after(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,6 +379,9 @@ def interrupt_after(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     left = iter(range(blocks, 0, -1))
 
     def count_or_stop(*arguments: object, on_block: Callable, **options: object) -> Certificate:
+        if blocks == 0:
+            raise KeyboardInterrupt
+
         def on_block_or_stop(certificate: Certificate, n_inputs: int) -> None:
             on_block(certificate, n_inputs)
             if next(left) == 1:
@@ -340,15 +408,99 @@ def test_verify_interrupted_keeps_what_it_has_and_resumes(run, six, monkeypatch)
     assert load_certificate("count.json").complete
 
 
-def test_verify_resumes_from_nothing_and_begins_anew_unless_told_to_resume(run, six, monkeypatch):
-    assert json.loads(run(f"verify {six} --resume --json --out one.json").out)["complete"]
-    blocks = []
-    monkeypatch.setattr(
-        command_line, "count_errors", lambda *_, so_far, **__: blocks.append(so_far) or load_certificate("one.json")
+def test_verify_interrupted_before_the_first_block_writes_nothing(run, six, monkeypatch):
+    interrupt_after(0, monkeypatch)
+    stopped = run(f"verify {six} --out count.json")
+    assert (stopped.status, stopped.out) == (130, "")
+    assert stopped.err.splitlines()[-1] == "course_utils: interrupted."
+    assert not Path("count.json").exists()
+
+
+def test_verify_interrupted_again_at_once_keeps_what_it_had(run, six, monkeypatch):
+    run(f"verify {six} --shard 1/2 --out count.json")
+    before = load_certificate("count.json")
+    interrupt_after(0, monkeypatch)
+    stopped = run(f"verify {six} --out count.json --resume")
+    assert stopped.status == 130
+    assert stopped.err.endswith("what was counted is in count.json, and --resume goes on.\n")
+    assert load_certificate("count.json") == before
+
+
+def test_verify_resumes_from_nothing_and_from_a_whole_count(run, six):
+    whole, again = (json.loads(run(f"verify {six} --resume --json --out one.json").out) for _ in range(2))
+    assert whole["complete"]
+    assert again["pieces"] == whole["pieces"]  # nothing was counted again
+
+
+@pytest.mark.parametrize(
+    ("how", "n_processes", "there", "what_to_do"),
+    [
+        ("", 1, "one.json", "go on with it (--resume), or name another file (--out)"),
+        ("", 2, "one.json", "go on with it (--resume), or name another file (--out)"),
+        ("", 2, "one-process2of2.json", "go on with it (--resume), or name another file (--out)"),
+        ("--merge part.json", 1, "one.json", "name another file (--out)"),
+    ],
+)
+def test_verify_overwrites_no_count(how, n_processes, there, what_to_do, run, six, monkeypatch):
+    """Seen by the last of so many processes."""
+    run(f"verify {six} --shard 1/2 --out part.json")
+    Path(there).write_text("hours of counting")
+    monkeypatch.setattr(command_line, "n_processes", lambda: n_processes)
+    monkeypatch.setattr(command_line, "rank", lambda: n_processes - 1)
+    monkeypatch.setattr(command_line, "count_errors", lambda *_, **__: pytest.fail("it counts"))
+    done = run(f"verify {six} --out one.json {how}")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"course_utils: A count for one.json is there already: {what_to_do}.\n"
+    assert Path(there).read_text() == "hours of counting"
+
+
+def test_verify_does_not_mind_that_another_process_is_ahead(run, six, monkeypatch):
+    """The second of two, when the first has already saved what it counted."""
+    monkeypatch.setattr(command_line, "n_processes", lambda: 2)
+    monkeypatch.setattr(command_line, "rank", lambda: 1)
+    monkeypatch.setattr(command_line, "gather", lambda certificate: [certificate])
+    Path("one-process1of2.json").touch()
+    assert run(f"verify {six} --out one.json").status == 0
+    assert load_certificate("one-process2of2.json", six).inputs == 3 * 9**4
+
+
+@pytest.mark.parametrize(
+    ("n_processes", "there", "how"),
+    [
+        (2, ["one.json"], "--resume"),
+        (2, ["one-process3of3.json", "one-process1of3.json"], "--resume"),
+        (1, ["one-process1of2.json"], "--resume"),
+        (1, ["one-process1of2.json"], ""),
+    ],
+)
+def test_verify_does_not_go_on_with_another_number_of_processes(n_processes, there, how, run, six, monkeypatch):
+    for name in there:
+        Path(name).touch()
+    monkeypatch.setattr(command_line, "n_processes", lambda: n_processes)
+    monkeypatch.setattr(command_line, "count_errors", lambda *_, **__: pytest.fail("it counts"))
+    done = run(f"verify {six} --out one.json {how}")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == (
+        f"course_utils: {min(there)} is the count of another number of processes than {n_processes}: "
+        "resume with as many as before, or name another file (--out).\n"
     )
-    run(f"verify {six} --out one.json")
-    run(f"verify {six} --out one.json --resume")
-    assert blocks == [None, load_certificate("one.json")]
+
+
+def test_verify_resumes_with_the_number_of_processes_that_it_had(run, six, monkeypatch):
+    """The second of two: it interrupts itself, and goes on, beside what three and one have left."""
+    monkeypatch.setattr(command_line, "n_processes", lambda: 2)
+    monkeypatch.setattr(command_line, "rank", lambda: 1)
+    with monkeypatch.context() as patch:
+        interrupt_after(1, patch)
+        assert run(f"verify {six} --out one.json").status == 130
+    file = Path("one-process2of2.json")
+    assert load_certificate(file, six).inputs == 9**4
+    for name in ("one.json", "one-process2of3.json"):
+        Path(name).touch()
+    monkeypatch.setattr(command_line, "gather", lambda certificate: [certificate])
+    assert run(f"verify {six} --out one.json --resume").status == 0
+    (half,) = load_certificate(file, six).pieces
+    assert (half.start, half.stop) == (3 * 9**4, 6 * 9**4)
 
 
 def test_verify_saves_now_and_then(run, six, monkeypatch):
@@ -396,7 +548,7 @@ def test_verify_under_torchrun_merges_what_its_processes_counted(run, six):
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert without_time(json.loads(line)) == without_time(whole)
     assert load_certificate("both.json", six).complete
-    parts = [load_certificate(f"both-process{rank}.json", six) for rank in (0, 1)]
+    parts = [load_certificate(f"both-process{number}of2.json", six) for number in (1, 2)]
     assert [part.inputs for part in parts] == [3 * 9**4, 3 * 9**4]
 
 
@@ -418,6 +570,7 @@ BAD_COMMANDS = {
     "train --recipe tiny --epochs -1": "at least 1",
     "train --recipe tiny-original --epochs 0": "at least 1",
     "train --recipe tiny --out model.pt/below": "cannot be written to",
+    "train --recipe tiny-original --out other": "other holds a run already",
     "train --recipe tiny --out other --resume": "other/last.pt is a run with name tiny-original, not tiny",
     "train --recipe tiny --out truncated --resume": "cannot be read as a checkpoint",
     "verify": "required",
@@ -436,9 +589,15 @@ BAD_COMMANDS = {
     "verify model.pt --merge nothing.json": "no certificate to read at nothing.json",
     "verify model.pt --merge letter.txt": "letter.txt is damaged, or no certificate",
     "verify model.pt --merge other.json": "other.json is about other weights than those of model.pt",
+    "verify other/last.pt --merge other.json --length 4": "counts nothing: leave out --length.",
+    "verify other/last.pt --merge other.json --shard 1/2": "counts nothing: leave out --shard.",
+    "verify other/last.pt --merge other.json --resume --device cpu": "counts nothing: leave out --resume, --device.",
     "verify model.pt --length 4 --resume --out other.json": "other.json is about other weights",
     "verify other/last.pt --merge other.json other.json": "counted twice",
     "verify other/last.pt --out letter.txt/one.json": "The folder letter.txt cannot be written to",
+    "verify other/last.pt --out other": "other is a folder: name a file (--out).",
+    "verify other/last.pt --out other --resume": "other is a folder: name a file (--out).",
+    "verify other/last.pt --out other.json": "A count for other.json is there already: go on with it (--resume), or",
     "evaluate": "required",
     "evaluate nothing.pt": "no checkpoint at nothing.pt",
     "evaluate truncated/last.pt": "cannot be read as a checkpoint",
@@ -493,11 +652,8 @@ def test_every_verb_works_on_the_device_asked_for(command, run, checkpoint, monk
     assert run(f"{command} --device cuda").err == "course_utils: On cuda.\n"
     assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"
     if command.startswith(("train", "verify")):
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-        monkeypatch.setenv("LOCAL_RANK", "3")  # torchrun's fourth process on this machine
+        monkeypatch.setattr(command_line, "device_of_process", lambda name: torch.device(name, 3))
         assert run(f"{command} --device cuda").err == "course_utils: On cuda:3.\n"
-        assert run(f"{command} --device cpu").err == "course_utils: On cpu.\n"
 
 
 def test_help_names_the_verbs(run):

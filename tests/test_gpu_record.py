@@ -1,8 +1,10 @@
 """`make gpu`: rehearsed on the CPU at toy sizes, refused without a GPU, resumed, and its gaps on one visible list."""
 
+import dataclasses
 import json
 import math
 import re
+import signal
 from pathlib import Path
 
 import gpu
@@ -16,7 +18,10 @@ from course_utils import (
     InputError,
     SubstringTask,
     build_model,
+    count_errors,
     count_parameters,
+    fit,
+    load_certificate,
     plots,
     record_path,
     save_checkpoint,
@@ -120,22 +125,102 @@ def test_a_stage_that_fails_is_said_and_passed_over(error, words, build, toy_sta
     assert list(stages_of(build / "rehearsal" / "gpu.json")) == ["c"]
 
 
-def test_a_long_count_stops_at_the_deadline_and_goes_on(build, recipe):
-    checkpoint, task = build / "model.pt", SubstringTask(6)  # six blocks of 6,561 inputs
+# --- Stopped in the middle --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"), [("memory", 0), ("memory", 1), ("tuned", 0), ("tuned", 1), ("large count", 0)]
+)
+def test_training_that_is_interrupted_is_no_measurement(name, whole, build, monkeypatch):
+    """So many runs of the stage are whole, then comes the user's Ctrl-C, which training swallows."""
+    interrupted = iter([False] * whole + [True] + [False] * 9)
+    monkeypatch.setattr(
+        gpu,
+        "fit",
+        lambda *recipe, **how: dataclasses.replace(fit(*recipe, **how), interrupted=next(interrupted)),
+    )
+    stages = {name: gpu.STAGES[name], "next": lambda plan: pytest.fail("the next stage was begun")}
+    monkeypatch.setattr(gpu, "STAGES", stages)
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main(["--rehearse", "--commit", "abc"])
+    assert not (build / "rehearsal" / "gpu.json").exists()
+
+
+@pytest.fixture
+def count(build, recipe):
+    """Count a network's errors as a stage does; the certificate so far is in some-count.json."""
+    checkpoint = build / "model.pt"
     save_checkpoint({"model": build_model(recipe).state_dict()}, checkpoint)
 
-    def count(deadline):
+    def counted(length=6, deadline=math.inf, **options):  # of length 6 there are six blocks of 6,561 inputs
         plan = gpu.Plan(torch.device("cpu"), build / "gpu.json", build, 1, 1, deadline)
-        return gpu.counted(plan, checkpoint, task, "some-count")
+        return gpu.counted(plan, checkpoint, SubstringTask(length), "some-count", **options)
 
+    return counted
+
+
+def test_a_long_count_stops_at_the_deadline_and_goes_on(count):
     for counted in ("6,561", "13,122"):
         with pytest.raises(gpu.NotDoneError, match=f"^{counted} of 39,366 inputs are counted; call again"):
             count(deadline=0)
-    certificate = count(math.inf)
+    certificate = count()
     assert (certificate["inputs"], certificate["complete"]) == (39_366, True)
     assert certificate["errors"] == sum(certificate["errors_by_pair"].values()) > 0
     assert certificate["inputs a second"] == pytest.approx(39_366 / certificate["seconds"])
     assert "failures" not in certificate
+
+
+def test_an_interrupted_count_is_saved_and_ends_the_program(count, build, monkeypatch):
+    def count_two_blocks(*arguments, on_block, **options):
+        def on_block_or_stop(certificate, n_inputs):
+            on_block(certificate, n_inputs)
+            if certificate.inputs == 2 * 9**4:
+                raise KeyboardInterrupt
+
+        return count_errors(*arguments, on_block=on_block_or_stop, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gpu, "count_errors", count_two_blocks)
+        with pytest.raises(KeyboardInterrupt):
+            count()
+    assert load_certificate(build / "some-count.json").inputs == 2 * 9**4
+    assert count()["complete"]
+
+
+def test_a_count_that_is_done_just_at_the_deadline_is_done(count):
+    assert count(length=7, one_block=True, deadline=0)["inputs"] == 9**5
+
+
+def test_an_interrupt_before_the_first_block_leaves_nothing(count, build, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu, "count_errors", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        count()
+    assert not (build / "some-count.json").exists()
+
+
+SWALLOWS = """
+import os, signal
+device = "cpu"
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    pass
+"""
+
+
+@pytest.mark.parametrize("then", ["", "assert False"])
+def test_an_interrupt_that_a_notebook_s_cell_swallows_is_one(then, build, monkeypatch):
+    cell = {"cell_type": "code", "source": [SWALLOWS + then]}
+    (build / "notebooks").mkdir()
+    (build / "notebooks" / "04_cuda_training.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+    monkeypatch.setattr(gpu, "ROOT", build)
+    plan = gpu.Plan(torch.device("cpu"), build / "gpu.json", build, 1, 1, math.inf)
+    with pytest.raises(KeyboardInterrupt):
+        gpu.notebook(plan)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_products_are_in_tf32_inside_and_as_they_were_afterwards():

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -126,11 +127,17 @@ def test_batches_that_cannot_be_shared_evenly_are_refused_by_all(both):
         )
 
 
+def started_by_torchrun(number: int, n: int, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process one of n on this machine, with the number, counted from 0."""
+    numbers = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "MASTER_PORT": port}
+    for name, value in {**numbers, "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, str(value))
+
+
 @pytest.fixture
 def eight_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """This is the fourth of eight that torchrun has started here."""
-    for name, value in {"RANK": 3, "LOCAL_RANK": 3, "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 8}.items():
-        monkeypatch.setenv(name, str(value))
+    started_by_torchrun(3, 8, 29500, monkeypatch)
 
 
 def with_gpus(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +169,29 @@ def test_without_torchrun_a_process_is_alone():
     with parallel.process_of_torchrun(torch.device("cpu")) as process:
         assert process is ALONE
     assert parallel.gather("mine") == ["mine"]
+
+
+@pytest.mark.parametrize("missing", ["RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
+def test_what_a_cluster_leaves_in_the_environment_makes_no_processes(missing, eight_processes, monkeypatch, capsys):
+    assert (parallel.rank(), parallel.n_processes()) == (3, 8)
+    monkeypatch.delenv(missing)
+    with_gpus(1, monkeypatch)
+    assert (parallel.rank(), parallel.n_processes()) == (0, 1)
+    assert device_of_process("cuda") == torch.device("cuda")
+    assert command_line.main(["train", "--recipe", "nonsense"]) == 2
+    assert "no recipe 'nonsense'" in capsys.readouterr().err
+
+
+def test_a_process_seeds_its_own_dropout_and_no_gpu_of_another(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 2)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 4)
+    run = SimpleNamespace(seed=7, history=[{}, {}], device=torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]):
+        parallel.TorchrunProcess().on_epoch(run)
+        assert torch.initial_seed() == 7 + 2 * parallel.DROPOUT_SEED + 2
+    assert seeded == []
 
 
 @pytest.mark.parametrize(("device", "backend"), [("cuda:3", "cpu:gloo,cuda:nccl"), ("cpu", "gloo")])
@@ -198,8 +228,7 @@ def test_the_same_command_line_trains_and_the_first_process_alone_speaks(both, f
 
 def test_what_is_wrong_for_all_processes_is_said_once(monkeypatch, capsys):
     torchruns = distributed.TCPStore("localhost", 0, is_master=True)
-    for name, value in {"MASTER_ADDR": "localhost", "MASTER_PORT": torchruns.port, "WORLD_SIZE": 2}.items():
-        monkeypatch.setenv(name, str(value))
+    started_by_torchrun(0, 2, torchruns.port, monkeypatch)
     commands = ["train --recipe nonsense", "train --recipe nonsense", "train --device gpu"]
     assert [command_line.main(command.split()) for command in commands] == [2, 2, 2]
     first, second = capsys.readouterr().err.splitlines()

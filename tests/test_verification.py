@@ -4,9 +4,11 @@ import dataclasses
 import itertools
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import counting
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from course_utils import (
     Seq2Seq,
     SubstringTask,
     WholeCalls,
+    batches,
     build_model,
     count_errors,
     count_parameters,
@@ -417,19 +420,24 @@ def test_what_is_left_of_a_shard_is_what_no_piece_has_counted():
     assert still_to_count(task, (1, 5), pieces) == [(0, 2 * BLOCK), (5 * BLOCK, 27 * BLOCK)]
 
 
-def interrupted_count(model: Seq2Seq, after: int, **options: object) -> Certificate:
-    """Press Ctrl-C after that many blocks."""
-    blocks = iter(range(1, 100))
+def interrupt_in_block(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C once, in the middle of that block of all that are counted from now on."""
+    blocks, decide = itertools.count(1), verification._decide
 
-    def on_block(certificate: Certificate, n_inputs: int) -> None:
-        if next(blocks) == after:
+    def decide_or_stop(*arguments: object) -> tuple[Tensor, int]:
+        if next(blocks) == number:
             raise KeyboardInterrupt
+        return decide(*arguments)
 
-    return count_errors(model, SIX, sha256="a" * 64, on_block=on_block, **options)
+    monkeypatch.setattr(verification, "_decide", decide_or_stop)
 
 
-def test_an_interrupted_count_keeps_what_it_has_and_goes_on(half_trained, whole):
-    stopped = interrupted_count(half_trained, 2)
+def test_a_count_goes_on_from_the_last_whole_block_before_an_interrupt(half_trained, whole, monkeypatch):
+    kept = []
+    interrupt_in_block(3, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        count_errors(half_trained, SIX, sha256="a" * 64, on_block=lambda certificate, _: kept.append(certificate))
+    stopped = kept[-1]
     assert (stopped.inputs, stopped.complete) == (2 * 9**4, False)
     assert list(stopped.errors_by_pair) == SIX.pairs[:2]
     counted = []
@@ -463,6 +471,14 @@ def test_counts_that_do_not_belong_together_are_refused(half_trained, refused):
         merge([one, dataclasses.replace(other, sha256=None)])
     with refused("different checkpoints, aaaaaaaa… and None…"):
         count_errors(half_trained, SIX, so_far=one)
+    with refused("nothing to merge"):
+        merge([])
+
+
+def test_a_count_that_is_whole_goes_on_only_with_its_own_checkpoint(half_trained, whole, refused):
+    with refused("different checkpoints, aaaaaaaa… and bbbbbbbb…"):
+        count_errors(half_trained, SIX, so_far=whole, sha256="b" * 64)
+    assert counts_of(count_errors(half_trained, SIX, so_far=whole, sha256="a" * 64)) == counts_of(whole)
 
 
 def test_sums_keep_the_smallest_margin_and_the_largest_difference():
@@ -589,6 +605,44 @@ def test_a_certificate_that_cannot_be_written_is_said(whole, tmp_path, refused):
         save_certificate(whole, tmp_path / "file" / "one.json")
 
 
+def test_an_interrupted_write_leaves_the_old_certificate_as_it_was(whole, tmp_path, monkeypatch):
+    path = tmp_path / "one.json"
+    save_certificate(whole, path)
+
+    def stop_halfway(path: Path, text: str, encoding: str) -> None:
+        path.write_bytes(text[: len(text) // 2].encode(encoding))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", stop_halfway)
+    with pytest.raises(KeyboardInterrupt):
+        save_certificate(PERFECT, path)
+    assert load_certificate(path) == whole
+    assert list(tmp_path.iterdir()) == [path]
+
+
+IMPOSSIBLE_PIECES = {
+    "one half twice": [(0, 729), (0, 729)],
+    "an overlap": [(0, 729), (728, 1458)],
+    "the second half first": [(729, 2187), (0, 729)],
+    "more inputs than there are": [(0, 2188)],
+    "inputs before the first": [(-1, 729)],
+    "no inputs": [(729, 729)],
+    "less than none": [(1458, 729)],
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE_PIECES)
+def test_pieces_that_no_count_can_have_are_refused(name, tmp_path, refused):
+    pieces = [piece(*ends) for ends in IMPOSSIBLE_PIECES[name]]
+    with refused("pieces follow one another among the 2,187 inputs of length 5"):
+        merge([dataclasses.replace(PERFECT, pieces=pieces)])
+    by_hand = dataclasses.replace(PERFECT, pieces=[])
+    by_hand.pieces.extend(pieces)  # past the look at them: this is how a file says it
+    (tmp_path / "one.json").write_text(json.dumps(by_hand.as_dict()))
+    with refused("one.json is damaged, or was changed by hand: its pieces are out of order"):
+        load_certificate(tmp_path / "one.json")
+
+
 def test_files_that_are_no_certificate_are_refused(whole, tmp_path, refused):
     path = tmp_path / "one.json"
     with refused("no certificate to read"):
@@ -688,6 +742,17 @@ def test_the_loop_ends_after_its_rounds(four):
     assert len(train_to_zero(model, SubstringTask(4), rounds=2, steps=1)) == 3
 
 
+@pytest.mark.parametrize("number", [1, 3])  # a count of this task is one block
+def test_one_interrupt_ends_the_loop_in_any_count(number, four, monkeypatch):
+    seen, trained = [], []
+    interrupt_in_block(number, monkeypatch)
+    monkeypatch.setattr(verification, "feed_back", lambda *_, **__: trained.append(len(seen)))
+    with pytest.raises(KeyboardInterrupt):
+        train_to_zero(build_model(four), SubstringTask(4), on_round=seen.append)
+    assert [each.complete for each in seen] == [True] * (number - 1)
+    assert trained == list(range(1, number))
+
+
 def test_each_round_draws_other_examples(four, monkeypatch):
     seeds = []
     monkeypatch.setattr(verification, "feed_back", lambda *_, seed: seeds.append(seed))
@@ -743,9 +808,38 @@ def test_the_rate_of_feeding_back_falls_to_nothing(four, monkeypatch):
     assert rates == pytest.approx([0.4, 0.3, 0.2, 0.1])
 
 
+def test_unless_told_otherwise_the_fresh_half_is_drawn_by_length_and_the_rate_begins_low(four, monkeypatch):
+    sources, rates = [], []
+
+    def note(model: Seq2Seq, optimizer: torch.optim.Optimizer, source: Tensor, target: Tensor) -> None:
+        sources.append(source)
+        rates.append(optimizer.param_groups[0]["lr"])
+
+    monkeypatch.setattr(verification, "train_step", note)
+    monkeypatch.setattr(torch.optim.lr_scheduler.LinearLR, "step", lambda *_: None)
+    feed_back(build_model(four), SIX, [[0, 2, 9, 9, 9, 9]])
+    fresh, _ = next(batches(SIX, 128, 1, torch.Generator().manual_seed(0), length_weight=1.0))
+    assert torch.equal(sources[0][:128], fresh)
+    assert [source.shape for source in sources] == [(256, 6)] * 300
+    assert set(rates) == {2e-3}
+
+
 def test_without_failures_there_is_nothing_to_feed_back(four, refused):
     with refused("no failures"):
         feed_back(build_model(four), SubstringTask(4), [])
+
+
+# --- How fast it is ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [[], ["one.pt", "other.pt"]])
+def test_the_speed_of_counting_is_that_of_one_network(names, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["counting.py", *names])
+    with pytest.raises(SystemExit) as stopped:
+        counting.main()
+    assert stopped.value.code == (
+        "Name one checkpoint: python benchmarks/counting.py course_utils/records/exact-length10.pt"
+    )
 
 
 # --- The networks that ship -------------------------------------------------------------------------------------------

@@ -29,12 +29,13 @@ def holds(name: str, n_shards: int) -> bool:
     certificate = load_certificate(record_path(f"{name}.json"), checkpoint)
     task, shard = certificate.task, (random.randint(1, n_shards), n_shards)
     ((start, stop),) = still_to_count(task, shard, [])
-    with tqdm(total=stop - start, unit="input", unit_scale=True, desc=name) as bar:
-        found = count_errors(
-            load_model(checkpoint), task, shard=shard, on_block=lambda _, n_inputs: bar.update(n_inputs)
-        )
-    if found.inputs < stop - start:
-        raise SystemExit("Interrupted: nothing was compared.")
+    try:
+        with tqdm(total=stop - start, unit="input", unit_scale=True, desc=name) as bar:
+            found = count_errors(
+                load_model(checkpoint), task, shard=shard, on_block=lambda _, n_inputs: bar.update(n_inputs)
+            )
+    except KeyboardInterrupt:
+        raise SystemExit("Interrupted: nothing was compared.") from None
     # Machines round differently, by about this much.
     rounding = max(found.arithmetic_difference, certificate.arithmetic_difference)
     agrees = found.errors == certificate.errors == 0
