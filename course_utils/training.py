@@ -1,7 +1,9 @@
 """Training: a step, an epoch, a whole run; recipes, history and checkpoints. It knows nothing of notebooks.
 
 A run's numbers come from its seed alone: the weights, the data, the coins, dropout and the validation examples each
-draw from a generator made from it. Stopped and resumed on a CPU, a run gives the same numbers as one that went through.
+draw from a generator made from it. (So all but the last begin with the same random numbers, and use them for different
+things.)
+Stopped and resumed on a CPU, a run gives the same numbers as one that went through.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +30,13 @@ from .speed import CapturedStep
 from .task import VOCABULARY_SIZE, SubstringTask
 
 HELD_OUT_EXAMPLES = 10_000  # what a run is measured on, and what `until` looks at
+
+
+CELLS = ("gru", "lstm")
+COUNTS = (  # what a recipe has at least one of
+    "batch_size", "steps_per_epoch", "epochs", "validation_examples", "validation_batch_size", "emb_dim", "hidden_dim",
+    "n_layers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,26 @@ class Recipe:
     length_weight: float = 0.0  # trains on a pair more often by its length to this power; scores keep the sampler
     length: int = 10  # of the source
     cell: str = "gru"  # or lstm: see `parts_of`
+
+    def __post_init__(self) -> None:
+        for name in COUNTS:
+            count = getattr(self, name)
+            if not isinstance(count, int) or count < 1:
+                raise InputError(f"A recipe's {name} is a whole number, at least 1, not {count}.")
+        for name in ("learning_rate", "gradient_clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"A recipe's {name} is above 0, not {getattr(self, name)}.")
+        if not self.weight_decay >= 0:
+            raise InputError(f"A recipe's weight_decay is at least 0, not {self.weight_decay}.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(f"A recipe's betas are at least 0 and below 1, not {self.betas}.")
+        for name, share in (("dropout", self.dropout), ("warm_up", self.warm_up)):
+            if not 0 <= share < 1:
+                raise InputError(f"A recipe's {name} is a share, at least 0 and below 1, not {share}.")
+        if not 0 <= self.teacher_forcing_ratio <= 1:
+            raise InputError(f"A teacher forcing ratio is a chance, from 0 to 1, not {self.teacher_forcing_ratio}.")
+        if self.cell not in CELLS:
+            raise InputError(f"A recipe's cell is {' or '.join(CELLS)}, not {self.cell}.")
 
     @property
     def steps(self) -> int:
@@ -180,7 +210,7 @@ def build_model(recipe: Recipe, seed: int = 0, device: torch.device | str = "cpu
     shape = (VOCABULARY_SIZE, recipe.emb_dim, recipe.hidden_dim, recipe.n_layers, recipe.dropout)
     # PyTorch's own starting weights are drawn from the global generator: leave the caller's alone.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed every GPU as well
         model = Seq2Seq(**{name: part(*shape) for name, part in parts_of(recipe.cell).items()})
     if recipe.initial_range is not None:
         init_weights(model, torch.Generator().manual_seed(seed), recipe.initial_range)
@@ -249,6 +279,7 @@ class Process(Callback):
     """This process's part in a run. Alone it does everything; `parallel` has the part of one among several."""
 
     is_first = True  # the one process that validates and saves
+    n_processes = 1
 
     def replicate(self, model: Seq2Seq) -> nn.Module:
         """What steps are taken with: the model, or a wrapper that gives all processes' copies the same gradients."""
@@ -372,27 +403,23 @@ def fit(
     out: a folder for last.pt and best.pt, written after each epoch. resume: go on from its last.pt, where there is one.
     captured: on a GPU, replay the training step as a CUDA graph: the same losses, sooner (see `CapturedStep`).
     process: this process's part, where several train one network together (see `parallel`).
-    An interrupt ends the run early, with what it has: `run.interrupted` is then True.
+    An interrupt ends the run early, and takes it back to its last whole epoch: `run.interrupted` is then True. In the
+    first epoch there is none, and the weights of the moment are kept.
     Raises TrainingDivergedError when the loss is not finite.
     """
-    if recipe.epochs < 1:
-        raise InputError(f"A run has at least 1 epoch, not {recipe.epochs}.")
     if not -(2**63) <= seed < 2**63:
         raise InputError(f"A seed must fit into 64 bits, but is {seed}.")
     if until is not None and not 0 < until <= 1:
         raise InputError(f"until is a share of examples, above 0 and at most 1, not {until}.")
-    if captured and process is not ALONE:
+    if captured and process.n_processes > 1:
         raise InputError("Several processes cannot capture their steps: train without --captured, or without torchrun.")
-    if resume and out is None:
-        raise InputError("To resume a run, say which folder it was saved in.")
-    folder = None if out is None else writable_folder(out)
+    folder = _folder_of_run(out, resume)
     run = _start(recipe, seed, find_device(device) if isinstance(device, str) else device, captured)
     callbacks = [process, *callbacks]
-    # Dropout draws from PyTorch's global generator; forking it leaves the caller's untouched.
+    # Dropout draws from PyTorch's global generators; forking leaves the caller's untouched.
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        if resume and (folder / "last.pt").exists():
-            _restore(run, folder / "last.pt")
+        seed_dropout(run.device, seed)
+        whole = _restore(run, folder / "last.pt") if resume and (folder / "last.pt").exists() else None
         if not process.is_first:
             folder = None  # the first saves what all of them have
         for callback in callbacks:
@@ -403,9 +430,11 @@ def fit(
                 row = _train_epoch(run, replica, process, callbacks)
                 if process.is_first:
                     _validate_epoch(run, row, until)
-                if folder is not None:
-                    _save_run(run, folder)
                 run.history = process.from_first(run.history)
+                state = _state_of(run)
+                if folder is not None:
+                    _save_run(run, state, folder)
+                whole = state  # only now: what an interrupt goes back to is what was saved
                 for callback in callbacks:
                     callback.on_epoch(run)
         except torch.OutOfMemoryError as error:  # only a GPU raises it; what was saved is whole
@@ -415,15 +444,7 @@ def fit(
                 "use it (nvidia-smi lists them)."
             ) from error
         except KeyboardInterrupt:
-            run.interrupted = True
-            if run.best_state is None:
-                run.best_state = _copy_state(run.model)
-                if folder is not None:
-                    save_checkpoint({"model": run.best_state}, folder / "best.pt")
-            elif folder is not None and (folder / "last.pt").exists():
-                # Back to the last whole epoch: what the run reports is what it has saved.
-                run.model.load_state_dict(load_checkpoint(folder / "last.pt")["model"])
-                run.step = len(run.history) * recipe.steps_per_epoch
+            _go_back(run, whole, folder)
         finally:
             for callback in callbacks:
                 callback.on_end(run)
@@ -450,6 +471,27 @@ def summary(run: Run) -> dict:
         "torch": torch.__version__,
         "history": run.history,
     }
+
+
+def _folder_of_run(out: str | Path | None, resume: bool) -> Path | None:
+    if out is None:
+        if resume:
+            raise InputError("To resume a run, say which folder it was saved in.")
+        return None
+    folder = writable_folder(out)
+    if not resume and (folder / "last.pt").exists():
+        raise InputError(
+            f"{folder} holds a run already: go on with it (--resume, resume=True), or choose another folder."
+        )
+    return folder
+
+
+def seed_dropout(device: torch.device, seed: int) -> None:
+    """Seed what dropout draws from on this device: PyTorch's own generators. Other GPUs' are left alone."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):  # uncovered: only a GPU runs it
+            torch.cuda.manual_seed(seed)
 
 
 def _start(recipe: Recipe, seed: int, device: torch.device, captured: bool) -> Run:
@@ -565,16 +607,42 @@ def writable_folder(out: str | Path) -> Path:
     return folder
 
 
-def _save_run(run: Run, folder: Path) -> None:
+WHOLE = ("step", "history", "step_losses", "best_state", "best_epoch")  # and the weights: what a whole epoch leaves
+
+
+def _state_of(run: Run) -> dict:
+    """What a run has after a whole epoch, copied: later epochs do not change it."""
+    lists = {"history": list(run.history), "step_losses": list(run.step_losses)}
+    return {name: getattr(run, name) for name in WHOLE} | lists | {"model": _copy_state(run.model)}
+
+
+def _go_back(run: Run, whole: dict | None, folder: Path | None) -> None:
+    """After an interrupt: to the last whole epoch. In the first one, the weights of the moment are all there is."""
+    run.interrupted = True
+    if whole is not None:
+        _take(run, whole)
+        return
+    run.history, run.best_state, run.best_epoch = [], _copy_state(run.model), 0
+    if folder is not None:
+        _save_best(run, folder)
+
+
+def _take(run: Run, whole: dict) -> None:
+    run.model.load_state_dict(whole["model"])
+    for name in WHOLE:
+        setattr(run, name, whole[name])
+
+
+def _save_best(run: Run, folder: Path) -> None:
+    recipe = dataclasses.asdict(run.recipe)
+    save_checkpoint({"model": run.best_state, "recipe": recipe, "seed": run.seed}, folder / "best.pt")
+
+
+def _save_run(run: Run, state: dict, folder: Path) -> None:
     state = {
-        "model": run.model.state_dict(),
+        **state,
         "recipe": dataclasses.asdict(run.recipe),
         "seed": run.seed,
-        "step": run.step,
-        "history": run.history,
-        "step_losses": run.step_losses,
-        "best_state": run.best_state,
-        "best_epoch": run.best_epoch,
         "optimizer": run.optimizer.state_dict(),
         "scheduler": run.scheduler.state_dict(),
         "generators": {name: generator.get_state() for name, generator in run.generators.items()},
@@ -582,24 +650,29 @@ def _save_run(run: Run, folder: Path) -> None:
     }
     # The best one first: interrupted between the two, the run resumes from the epoch before and writes it again.
     if run.best_epoch == len(run.history):
-        save_checkpoint({"model": run.best_state, "recipe": state["recipe"], "seed": run.seed}, folder / "best.pt")
+        _save_best(run, folder)
     save_checkpoint(state, folder / "last.pt")
 
 
-def _restore(run: Run, path: Path) -> None:
+def _restore(run: Run, path: Path) -> dict:
+    """Go on where the run of this file stopped: returns what it had then."""
     state = load_checkpoint(path)
     if "generators" not in state:
         raise InputError(f"{path} holds a model but no run to go on with: train without --resume.")
-    saved, asked = {**state["recipe"], "seed": state["seed"]}, {**dataclasses.asdict(run.recipe), "seed": run.seed}
-    for name, value in asked.items():
+    saved = {**state.get("recipe", {}), "seed": state.get("seed")}
+    for name, value in {**dataclasses.asdict(run.recipe), "seed": run.seed}.items():
         if saved.get(name) != value:
             raise InputError(
                 f"{path} is a run with {name} {saved.get(name)}, not {value}: resume it with the same, "
                 "or choose another folder."
             )
-    run.model.load_state_dict(state["model"])
-    _restore_optimizer(run.optimizer, state["optimizer"])
-    run.scheduler.load_state_dict(state["scheduler"])
+    try:
+        whole = {name: state[name] for name in ("model", *WHOLE)}
+        _take(run, whole)
+        _restore_optimizer(run.optimizer, state["optimizer"])
+        run.scheduler.load_state_dict(state["scheduler"])
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} does not hold all that a run needs to go on: choose another folder.") from error
     try:
         for name, generator in run.generators.items():
             generator.set_state(state["generators"][name])
@@ -607,11 +680,10 @@ def _restore(run: Run, path: Path) -> None:
             torch.cuda.set_rng_state(state["dropout_generator"], run.device)  # uncovered: only a GPU runs it
         else:
             torch.set_rng_state(state["dropout_generator"])
-    except (RuntimeError, TypeError) as error:
+    except (KeyError, RuntimeError, TypeError) as error:
         message = f"{path} cannot be resumed on {run.device}: it was saved on another kind of device."
         raise InputError(message) from error
-    for name in ("step", "history", "step_losses", "best_state", "best_epoch"):
-        setattr(run, name, state[name])
+    return _state_of(run)
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
@@ -628,17 +700,24 @@ def _dropout_state(device: torch.device) -> Tensor:
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
-def save_checkpoint(state: dict, path: str | Path) -> None:
-    """Write a checkpoint whole or not at all: an interrupted write leaves the old file as it was."""
-    path = Path(path)
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A file to write into that takes the path's place at the end; an error or interrupt leaves the old one there."""
     partial = path.with_name(path.name + ".partial")
     try:
-        torch.save(state, partial)
+        yield partial
         os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path} could not be written ({error}): free some space or name another folder.") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def save_checkpoint(state: dict, path: str | Path) -> None:
+    """Write a checkpoint whole or not at all: an interrupted write leaves the old file as it was."""
+    try:
+        with written_whole(Path(path)) as partial:
+            torch.save(state, partial)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path} could not be written ({error}): free some space or name another folder.") from error
 
 
 def load_checkpoint(path: str | Path) -> dict:
@@ -661,22 +740,29 @@ def load_checkpoint(path: str | Path) -> dict:
         state = {"model": state}
     if not isinstance(state, dict) or not isinstance(state["model"], dict):
         raise InputError(f"{path} holds no model: a checkpoint is a state_dict, or a dict with one under 'model'.")
+    recipe = state.get("recipe")
+    if recipe is not None and not (isinstance(recipe, dict) and isinstance(recipe.get("length"), int)):
+        raise InputError(
+            f"{path} does not say for which length its model was trained: its recipe is another program's."
+        )
     return state
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> Seq2Seq:
-    """The trained network of a checkpoint, in eval mode; its sizes are read off its tensors."""
+    """The trained network of a checkpoint, in float32 and in eval mode; its sizes are read off its tensors."""
     state = load_checkpoint(path)["model"]
     try:
-        parts = {}
+        parts, cells = {}, set()
         for name in ("encoder", "decoder"):
             vocabulary, emb_dim = state[f"{name}.embedding.weight"].shape
             gates, hidden_dim = state[f"{name}.rnn.weight_hh_l0"].shape
             n_layers = sum(key.startswith(f"{name}.rnn.weight_hh_l") for key in state)
-            part = parts_of("lstm" if gates == 4 * hidden_dim else "gru")[name]
-            parts[name] = part(vocabulary, emb_dim, hidden_dim, n_layers, dropout=0.0)
+            cells.add("lstm" if gates == 4 * hidden_dim else "gru")
+            parts[name] = parts_of(*cells)[name](vocabulary, emb_dim, hidden_dim, n_layers, dropout=0.0)
         model = Seq2Seq(**parts)
         model.load_state_dict(state)
-    except (KeyError, IndexError, RuntimeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, RuntimeError, AttributeError, ValueError, TypeError) as error:
         raise InputError(f"{path} holds another kind of model than this course's encoder–decoder.") from error
+    if {model.encoder.embedding.num_embeddings, model.decoder.embedding.num_embeddings} != {VOCABULARY_SIZE}:
+        raise InputError(f"{path} holds a model of another vocabulary: the task has {VOCABULARY_SIZE} tokens.")
     return model.to(device).eval()

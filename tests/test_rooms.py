@@ -49,6 +49,12 @@ def test_a_room_holds_the_exhibits_of_its_parts_in_their_order(shown, parts):
     ]
 
 
+def test_a_room_of_a_part_that_has_no_exhibits_is_refused(shown, refused):
+    with refused("There are no exhibits for encodr; there are some for Encoder, "):
+        room("Encoder", "encodr")
+    assert not shown
+
+
 def test_an_exhibit_asks_first_and_folds_its_plaque(shown):
     room("evaluate")
     html = shown[0]["text/html"]

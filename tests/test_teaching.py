@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import math
 import random
 import signal
 import sys
@@ -23,7 +24,7 @@ from nbclient import NotebookClient
 from right_answers import RIGHT_ANSWERS
 from torch import nn
 
-from course_utils import EXHIBITS, Seq2Seq, evaluate, token_loss
+from course_utils import EXHIBITS, InputError, Seq2Seq, evaluate, token_loss
 from course_utils.teaching import (
     EXERCISES,
     check,
@@ -396,8 +397,119 @@ def test_a_check_leaves_the_readers_random_numbers_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
+def answers_otherwise(reference, change):
+    return lambda *arguments: change(reference(*arguments))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda target: np.array(target, dtype=np.uint64),
+        lambda target: torch.tensor(target).to(torch.uint16),
+        lambda target: torch.tensor(target).to_sparse(),
+    ],
+    ids=["uint64", "uint16", "sparse"],
+)
+def test_whole_numbers_of_any_type_are_accepted(change):
+    assert check("1.1", answers_otherwise(EXERCISES["1.1"].reference, change)).passed
+
+
+def test_numbers_of_half_precision_can_be_drawn_beside_others(monkeypatch):
+    monkeypatch.setattr(engine, "get_ipython", lambda: True)
+    shown = []
+    monkeypatch.setattr(engine.plots, "show", lambda figure, alt: shown.append(figure))
+    result = check("3.3", lambda *arguments: torch.zeros(2, 3, dtype=torch.bfloat16))
+    assert not result.passed
+    assert comparison.tables(torch.ones(2, 3), torch.zeros(2, 3, dtype=torch.bfloat16))[1].dtype == torch.float32
+
+
+def test_an_empty_list_has_no_decimal_points():
+    assert comparison.difference(torch.empty(0, dtype=torch.long), []) is None
+
+
+def test_tables_are_laid_beside_those_of_the_same_name():
+    zeros, ones = torch.zeros(2, 2), torch.ones(2, 2)
+    expected, got = comparison.tables({"a": zeros, "b": ones}, {"b": ones, "a": 7 * ones})
+    assert torch.equal(expected, zeros)
+    assert torch.equal(got, 7 * ones)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda source: source.append(source) or [1], "RecursionError"),
+        (lambda source: (_ for _ in ()).throw(GeneratorExit("bye")), "it stopped with GeneratorExit: bye"),
+    ],
+)
+def test_nothing_that_an_answer_does_or_raises_leaves_the_check(answer, words):
+    result = check("1.1", answer)
+    assert not result.passed
+    assert words in result.message
+
+
+def test_the_readers_own_stop_stops_the_check():
+    def stopped(source):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check("1.1", stopped)
+
+
+def test_one_batch_is_no_stream_of_batches():
+    result = check("4.2", lambda task, n_epochs, steps, size, seed: task.sample(size))
+    assert "`yield` hands out one after the other" in result.message
+
+
+def test_pytorchs_own_generator_is_not_the_one_to_put_back():
+    def resume(checkpoint, model, optimizer, generator):
+        EXERCISES["4.6"].reference(checkpoint, model, optimizer, generator)
+        torch.set_rng_state(checkpoint["generator"])
+
+    assert "PyTorch's own generator, from which others draw" in check("4.6", resume).message
+
+
+def test_an_answer_that_takes_long_is_not_accused_of_remembering(monkeypatch):
+    monkeypatch.setattr(trials, "SECONDS_ALLOWED", 1.2)  # enough for one call, and not for two
+    reference, probes = EXERCISES["1.1"].reference, EXERCISES["1.1"].probes()
+
+    def slow(source):
+        if (source,) in (probes[0], probes[-1]):  # the two that are tried in one go
+            time.sleep(0.7)
+        return reference(source)
+
+    assert check("1.1", slow).passed
+
+
+def test_a_mistake_that_ran_out_of_time_once_is_tried_again(monkeypatch):
+    exercise = EXERCISES["1.1"]
+    late = trials.Trial(failure="it was stopped", out_of_time=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "tried", {})
+        patched.setattr(engine, "carry_out", lambda *_: late)
+        mistake = exercise.mistakes[0].answer
+        assert engine._ours(exercise, mistake, 0, exercise.probes()) is late
+        assert engine.tried == {}
+
+
+def test_the_readers_default_device_and_threads_are_left_alone():
+    before = torch.get_default_device(), torch.get_num_threads()
+
+    def sets_all(source):
+        torch.set_default_device("meta")
+        torch.set_num_threads(before[1] + 1)
+        return [0]
+
+    assert not check("1.1", sets_all).passed
+    assert (torch.get_default_device(), torch.get_num_threads()) == before
+    assert check("1.1", EXERCISES["1.1"].reference).passed
+
+
+def test_an_exercise_may_be_named_by_a_number():
+    assert check(1.1, EXERCISES["1.1"].reference).passed
+
+
 def test_an_unknown_exercise_is_named():
-    with pytest.raises(KeyError, match=r"9\.9"):
+    with pytest.raises(InputError, match=r"There is no exercise 9\.9; there are 1\.1, "):
         check("9.9", len)
 
 
@@ -432,6 +544,10 @@ def test_two_exercises_cannot_share_an_id():
         ("yes", "no", "expected  'yes'"),
         (3, "three", "It gives back a str; expected one number"),
         (torch.tensor([1, 2]), torch.tensor([1.0, 2.0]), "tokens are whole numbers"),
+        (torch.tensor([True, False]), torch.tensor([1.0, 0.0]), "truth values are asked for, True or False."),
+        (torch.rand(2), torch.tensor([True, False]), "truth values, True or False, where numbers are asked for"),
+        (torch.rand(2, 3), torch.ones(2, 3).bool(), "truth values, True or False, where numbers are asked for"),
+        (0.5, torch.tensor(True), "truth values, True or False, where numbers are asked for"),
     ],
 )
 def test_a_difference_says_what_differs_first(expected, got, words):
@@ -479,6 +595,18 @@ def test_a_number_may_come_in_many_forms(got):
     assert comparison.difference(1 / 3, got) is None
 
 
+def test_truth_values_do_for_the_numbers_0_and_1():
+    assert comparison.difference(torch.tensor([1.0, 0.0]), torch.tensor([True, False])) is None
+
+
+@pytest.mark.parametrize("name", ["1.4", "2.2", "5.2", "5.6"])
+def test_truth_values_in_the_place_of_numbers_are_a_wrong_answer(name):
+    exercise = EXERCISES[name]
+    result = check(name, lambda *given: torch.as_tensor(exercise.reference(*given)) < 0.1)
+    assert "truth values, True or False, where numbers are asked for" in result.message
+    assert result.diagnosis is None
+
+
 @pytest.mark.parametrize("got", [np.True_, torch.tensor(True), True, 1])
 def test_true_may_come_in_many_forms(got):
     assert comparison.difference(True, got) is None
@@ -521,7 +649,7 @@ def test_a_missing_name_is_explained_below_its_error(monkeypatch, capsys):
     error = NameError("name 'task' is not defined", name="task")
     shell.explain[NameError,](shell, NameError, error, None)
     assert shell.shown == [(NameError, error, None)]
-    said = "`task` does not exist yet. An earlier cell makes it: run the cells above first.\n"
+    said = "`task` does not exist yet. Is it spelt right? If an earlier cell makes it, run the cells above first.\n"
     assert capsys.readouterr().out == said
 
 
@@ -728,6 +856,42 @@ def test_why_an_experiment_cannot_see_a_preference(calls, words):
     assert exercises_06._what_examples_were_tried(calls).strip() == words
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rate: rate * 1.019,
+        lambda rate: rate * 0.981,
+        lambda rate: torch.tensor([rate + 2e-5]),
+        *(lambda rate, n=n: math.floor(rate * 2**n) / 2**n for n in (13, 15, 16)),
+    ],
+    ids=["above", "below", "in a tensor", "13 halvings", "15 halvings", "16 halvings"],
+)
+def test_a_rate_that_is_nearly_right_is_called_close(change):
+    result = check("5.2", lambda errors, n: 1.0 if errors == n else change(EXERCISES["5.2"].reference(errors, n)))
+    assert result.diagnosis == "too-coarse"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda errors, n: 1.03 * EXERCISES["5.2"].reference(errors, n),
+        lambda errors, n: [EXERCISES["5.2"].reference(errors, n) + 1e-4] * 2,
+        lambda errors, n: "three in a hundred",
+        lambda errors, n: EXERCISES["5.2"].reference(errors, n) + 1e-4 if n < 400 else 1 / 0,
+    ],
+    ids=["too far", "two numbers", "words", "an error"],
+)
+def test_what_is_far_off_or_no_number_is_not_called_close(answer):
+    assert check("5.2", answer).diagnosis is None
+
+
+def test_a_loop_that_waits_for_new_failures_is_refused_where_a_known_one_is_left():
+    waits = next(mistake for mistake in EXERCISES["5.5"].mistakes if mistake.id == "stops-without-new-failures")
+    counts = iter([[[0, 2, 1, 1, 1, 1]], [[0, 2, 1, 1, 1, 1]], []])
+    assert waits.answer(lambda: next(counts), lambda failures: None, 5) == [1, 1]
+    assert "yours     [2, 1]\nexpected  [2, 1, 0]" in check("5.5", waits.answer).message
+
+
 def test_nothing_passes_where_the_reference_fails(monkeypatch):
     monkeypatch.setattr(engine, "EXERCISES", {})
     broken = Exercise("0.2", "Broken", 1, 1, ("", ""), lambda x: x.nonsense, lambda: [(2,)], ())
@@ -760,3 +924,69 @@ def test_numbers_one_by_one_are_told_apart_by_how_many_they_are():
     assert comparison.difference(torch.zeros(4), (1.0, 2.0)).startswith("It gives back 2 numbers in a row; expected 4")
     assert comparison.difference((1.0, 2.0), torch.zeros(4)).startswith("It gives back 4 numbers in a row; expected 2")
     assert comparison.difference(torch.tensor([1.0, 2.0]), (1.0, 2.0)) is None
+
+
+# Claims, quizzes and predictions: what they refuse
+
+
+@pytest.mark.parametrize("kind", [bool, np.bool_, np.array, torch.tensor, lambda holds: torch.tensor([[holds]])])
+def test_a_claim_takes_one_truth_value_of_any_kind(kind, capsys):
+    claim("it holds", kind(True))
+    assert capsys.readouterr().out == "✓ it holds\n"
+    with pytest.raises(AssertionError, match="it does not"):
+        claim("it does not", kind(False))
+
+
+@pytest.mark.parametrize(
+    ("holds", "words"),
+    [
+        (torch.tensor([False]).all, "builtin_function_or_method"),
+        ((one for one in [False]), "generator"),
+        (math.nan, "nan"),
+        (0.5, "0.5"),
+        (1, "1"),
+        (None, "None"),
+        (torch.tensor([True, True]), r"\[True, True\]"),
+        (torch.tensor([], dtype=torch.bool), r"\[\]"),
+        (torch.tensor(1.0), "1.0"),
+        (np.array([True, False]), "array"),
+    ],
+)
+def test_a_claim_that_is_no_truth_value_is_refused(holds, words, refused, capsys):
+    with refused(f"A claim is True or False, but this is .*{words}"):
+        claim("it holds", holds)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("error", [UnboundLocalError("too early"), NameError("own words")])
+def test_an_error_that_has_no_name_is_shown_and_not_explained(error, monkeypatch, capsys):
+    shell = SimpleNamespace(shown=[], showtraceback=lambda error, tb_offset: shell.shown.append(error))
+    shell.set_custom_exc = lambda kinds, explain: setattr(shell, "explain", explain)
+    monkeypatch.setattr(claims, "get_ipython", lambda: shell)
+    explain_missing_names()
+    shell.explain(shell, type(error), error, None)
+    assert shell.shown == [(type(error), error, None)]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_quiz_is_found_by_number_or_by_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr(sys.modules[quiz.__module__], "_show", shown.append)
+    quiz(3)
+    quiz("3")
+    assert shown == [QUIZZES[3]] * 2
+
+
+def test_a_quiz_that_there_is_not_is_refused(refused):
+    with refused("There is no quiz 9; there are 1, 2, 3, 4, 5, 6"):
+        quiz(9)
+
+
+def test_a_prediction_of_no_exhibit_is_refused(refused):
+    with refused(f"There is no exhibit nope; there are {', '.join(EXHIBITS)}"):
+        predict_first("nope")
+
+
+def test_the_progress_of_no_notebook_is_refused(refused):
+    with refused("There is no notebook 9; there are 1, 2, 3, 4, 5, 6"):
+        progress(9)

@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,11 +28,14 @@ from course_utils import (
     TUNED,
     Callback,
     CapturedStep,
+    Decoder,
+    Encoder,
     InputError,
     PrintExamples,
     ProgressBar,
     Recipe,
     Run,
+    Seq2Seq,
     SubstringTask,
     TrainingDivergedError,
     build_model,
@@ -42,6 +46,7 @@ from course_utils import (
     held_out,
     load_checkpoint,
     load_model,
+    load_record,
     save_checkpoint,
     summary,
     token_loss,
@@ -328,7 +333,7 @@ def test_history_holds_the_mean_loss_of_the_epoch_and_the_last_look(recipe):
 
 
 def losses_written_out(recipe: Recipe, seed: int) -> list[float]:
-    """The same run as a plain loop: weights, data, coins and dropout each have random numbers of their own."""
+    """The same run as a plain loop: weights, data, coins and dropout each have a generator of their own."""
     model = build_model(recipe, seed).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
@@ -472,10 +477,37 @@ def test_until_must_be_a_share(until, recipe, refused):
         fit(recipe, until=until)
 
 
-@pytest.mark.parametrize("epochs", [0, -1])
-def test_a_run_of_no_epochs_is_refused(epochs, each_recipe, refused):
-    with refused("at least 1"):
-        fit(dataclasses.replace(each_recipe, epochs=epochs))
+IMPOSSIBLE = {
+    "epochs": [0, -1, 1.5],
+    "steps_per_epoch": [0],
+    "batch_size": [0],
+    "validation_examples": [0],
+    "validation_batch_size": [0],
+    "emb_dim": [0],
+    "hidden_dim": [0],
+    "n_layers": [0],
+    "learning_rate": [0.0, -1e-3, math.nan],
+    "gradient_clip": [0.0, -1.0],
+    "weight_decay": [-0.1],
+    "betas": [(1.0, 0.9), (0.9, -0.1)],
+    "dropout": [-0.1, 1.0],
+    "warm_up": [-0.1, 1.0],
+    "teacher_forcing_ratio": [-0.1, 1.1],
+    "cell": ["rnn"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in IMPOSSIBLE for value in IMPOSSIBLE[name]])
+def test_an_impossible_recipe_is_refused(name, value, recipe, refused):
+    with refused(f"{name.replace('_', '.')}.*not {re.escape(str(value))}"):
+        dataclasses.replace(recipe, **{name: value})
+
+
+@pytest.mark.parametrize("recipe", [TUNED, ORIGINAL], ids=lambda recipe: recipe.name)
+def test_recorded_runs_are_those_of_the_recipe_of_today(recipe):
+    settings = load_record("recipes")["settings"][recipe.name]
+    settings["betas"] = tuple(settings["betas"])
+    assert Recipe(**settings) == recipe  # what is not recorded is as it was before it could be chosen
 
 
 @pytest.mark.parametrize("seed", [2**64, -(2**64)])
@@ -538,8 +570,10 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(each_recipe, tmp_path):
 
 
 def test_several_processes_cannot_capture_their_steps(recipe, refused):
+    process = training.Process()
+    process.n_processes = 2
     with refused("Several processes"):
-        fit(recipe, captured=True, process=training.Process())
+        fit(recipe, captured=True, process=process)
 
 
 def test_an_interrupt_in_the_first_epoch_leaves_a_usable_best_checkpoint(recipe, tmp_path):
@@ -548,28 +582,77 @@ def test_an_interrupt_in_the_first_epoch_leaves_a_usable_best_checkpoint(recipe,
     assert run.history == []
     assert same(load_model(tmp_path / "best.pt").state_dict(), run.model.state_dict())
     assert same(run.best_model().state_dict(), run.model.state_dict())
+    best = load_checkpoint(tmp_path / "best.pt")
+    assert (best["recipe"], best["seed"]) == (dataclasses.asdict(recipe), 0)  # it says for which task it was trained
 
 
-def test_an_interrupted_run_reports_the_last_epoch_that_it_has_saved(recipe, tmp_path):
-    run = fit(recipe, out=tmp_path, callbacks=[InterruptAt(step=5)])
-    assert len(run.history) == 1
-    assert run.step == recipe.steps_per_epoch
-    assert run.examples == run.history[-1]["examples"]
-    assert same(run.model.state_dict(), load_model(tmp_path / "last.pt").state_dict())
+class InterruptInside:
+    """Press Ctrl-C in the call of this number, of a function of `training`."""
 
+    def __init__(self, name: str, call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.function, self.calls_left = getattr(training, name), call
+        monkeypatch.setattr(training, name, self)
 
-def test_an_interrupt_during_validation_leaves_whole_rows_of_history(recipe, monkeypatch):
-    looks = itertools.count(1)
-
-    def validate_or_stop(*arguments: object) -> Validation:
-        if next(looks) == 2:
+    def __call__(self, *arguments: object) -> object:
+        self.calls_left -= 1
+        if self.calls_left == 0:
             raise KeyboardInterrupt
-        return validate(*arguments)
+        return self.function(*arguments)
 
-    monkeypatch.setattr(training, "validate", validate_or_stop)
-    run = fit(recipe)
+
+@pytest.mark.parametrize("folder", [True, False], ids=["saved", "not saved"])
+@pytest.mark.parametrize("where", ["a step", "validation", "saving best.pt", "saving last.pt"])
+def test_an_interrupt_in_the_second_epoch_leaves_the_first_one(where, folder, recipe, tmp_path, monkeypatch):
+    after_one = fit(dataclasses.replace(recipe, one_cycle=False, epochs=1))
+    callbacks = [InterruptAt(step=5)] if where == "a step" else []
+    if where == "validation":
+        InterruptInside("validate", 2, monkeypatch)
+    elif where.startswith("saving"):  # each epoch writes both, for validation only gets better here
+        if not folder:
+            pytest.skip("Nothing is saved.")
+        InterruptInside("save_checkpoint", 3 if where == "saving best.pt" else 4, monkeypatch)
+    run = fit(dataclasses.replace(recipe, one_cycle=False), out=tmp_path if folder else None, callbacks=callbacks)
     assert run.interrupted
-    assert len({tuple(row) for row in run.history}) == 1
+    assert without_seconds(run.history) == without_seconds(after_one.history)
+    assert (run.step, run.step_losses, run.best_epoch) == (3, after_one.step_losses, 1)
+    assert run.examples == run.history[-1]["examples"]
+    assert same(run.model.state_dict(), after_one.model.state_dict())
+    assert same(run.best_state, after_one.best_state)
+    if folder:
+        assert same(load_model(tmp_path / "last.pt").state_dict(), run.model.state_dict())
+
+
+@pytest.mark.parametrize("write", [1, 2])
+def test_an_interrupt_while_the_first_epoch_is_saved_reports_no_epoch(write, recipe, tmp_path, monkeypatch):
+    InterruptInside("save_checkpoint", write, monkeypatch)
+    run = fit(recipe, out=tmp_path)
+    assert (run.interrupted, run.history, run.best_epoch) == (True, [], 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+    assert same(load_model(tmp_path / "best.pt").state_dict(), run.model.state_dict())
+
+
+def test_a_folder_with_a_run_in_it_is_not_begun_anew(recipe, tmp_path, refused):
+    fit(recipe, out=tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with refused("holds a run already: go on with it"):
+        fit(recipe, out=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_of_two_epochs_with_the_same_loss_the_later_is_the_best(recipe, monkeypatch):
+    no_tokens = torch.zeros(1, 4)
+    monkeypatch.setattr(
+        training, "validate", lambda *_: Validation(no_tokens, no_tokens, no_tokens, torch.tensor([1.0]))
+    )
+    assert fit(recipe).best_epoch == recipe.epochs
+
+
+def test_only_the_generators_that_a_run_uses_are_seeded(recipe, monkeypatch):
+    def seed_every_gpu(seed: int) -> None:
+        raise AssertionError("All GPUs' generators are seeded, which are the caller's.")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seed_every_gpu)
+    fit(dataclasses.replace(recipe, dropout=0.5)).best_model()
 
 
 def test_an_interrupt_between_two_checkpoints_loses_neither(recipe, tmp_path, monkeypatch):
@@ -632,6 +715,18 @@ def test_resuming_with_another_seed_or_recipe_is_refused(recipe, tmp_path, refus
 def test_resuming_from_a_model_alone_is_refused(recipe, tmp_path, refused):
     save_checkpoint({"model": build_model(recipe).state_dict()}, tmp_path / "last.pt")
     with refused("holds a model but no run"):
+        fit(recipe, out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("missing", ["step", "optimizer", "scheduler", "a weight"])
+def test_resuming_from_less_than_a_run_is_refused(missing, recipe, tmp_path, refused):
+    fit(recipe, out=tmp_path)
+    state = load_checkpoint(tmp_path / "last.pt")
+    del (state["model"] if missing == "a weight" else state)[
+        "decoder.fc_out.bias" if missing == "a weight" else missing
+    ]
+    torch.save(state, tmp_path / "last.pt")
+    with refused("does not hold all that a run needs"):
         fit(recipe, out=tmp_path, resume=True)
 
 
@@ -719,6 +814,29 @@ def test_load_model_reads_the_sizes_off_the_weights(bare, model, examples, tmp_p
     loaded = load_model(tmp_path / "model.pt")
     assert not loaded.training
     assert torch.equal(loaded(*examples, 1.0), model(*examples, 1.0))
+
+
+def test_a_model_of_another_vocabulary_is_refused(tmp_path, refused):
+    for words in (3, 11):
+        model = Seq2Seq(Encoder(words, 4, 5, 1, 0.0), Decoder(words, 4, 5, 1, 0.0))
+        save_checkpoint({"model": model.state_dict()}, tmp_path / "model.pt")
+        with refused("another vocabulary: the task has 10 tokens"):
+            load_model(tmp_path / "model.pt")
+
+
+def test_a_model_of_two_kinds_of_cells_is_refused(recipe, tmp_path, refused):
+    gru, lstm = (build_model(dataclasses.replace(recipe, cell=cell)).state_dict() for cell in ("gru", "lstm"))
+    mixed = {name: (lstm if name.startswith("encoder") else gru)[name] for name in gru}
+    save_checkpoint({"model": mixed}, tmp_path / "model.pt")
+    with refused("another kind of model"):
+        load_model(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("foreign", ["tuned", {}, {"length": "ten"}], ids=repr)
+def test_a_recipe_of_another_program_is_refused(foreign, recipe, tmp_path, refused):
+    save_checkpoint({"model": build_model(recipe).state_dict(), "recipe": foreign}, tmp_path / "model.pt")
+    with refused("does not say for which length"):
+        load_checkpoint(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("error", [OSError("no space left"), RuntimeError("broken"), KeyboardInterrupt()], ids=repr)

@@ -294,6 +294,20 @@ def step_measured_in_eval_mode_afterwards(model, optimizer, source, target):
     return token_loss(model.eval()(source, target, 1.0), target)
 
 
+def seeds_pytorchs_own_generator(model, optimizer, source, target):
+    torch.default_generator.manual_seed(0)
+    return EXERCISES["4.1"].reference(model, optimizer, source, target)
+
+
+def switches_gradients_off(model, source, target, batch_size):
+    torch.set_grad_enabled(False)
+    return EXERCISES["4.4"].reference(model, source, target, batch_size)
+
+
+def no_digit_is_nine(number, pairs, n_digits):
+    return [min(digit, 8) for digit in EXERCISES["5.1"].reference(number, pairs, n_digits)]
+
+
 def all_at_once(model, source, target, batch_size):
     return EXERCISES["4.4"].reference(model, source, target, len(source))
 
@@ -391,6 +405,10 @@ def counts_for_the_condition_too(count, train, rounds):
 
 def trains_on_nothing(count, train, rounds):
     train([])
+
+
+def trains_though_the_count_is_empty(count, train, rounds):
+    return train(count()) if rounds == 4 else EXERCISES["5.5"].reference(count, train, rounds)
 
 
 def trains_for_ever(count, train, rounds):
@@ -497,7 +515,7 @@ def compares_all_scores_at_once(evaluation, model):
         ("2.3", Remembers, "does it remember something"),
         ("2.3", BeginsAtRandom, "begin with random numbers"),
         ("2.3", NothingComesBack, "Its forward has no result: it gives back None"),
-        ("2.3", HiddenAndNone, "It gives back 2 things (a tensor of shape (1, 3, 6) and None); expected a tensor of"),
+        ("2.3", HiddenAndNone, ":\n2 things (a tensor of shape (1, 3, 6) and None); expected a tensor of"),
         ("2.3", GRUDropsHalf, "Asked for a dropout of 0.2, the GRU drops 0.5 between its layers"),
         ("2.3", EmbeddingsDropHalf, "of the embeddings' numbers"),
         ("2.3", Encoder(5, 4, 3, 1, 0.0), "check needs the class itself, without calling it, but got a Encoder"),
@@ -517,6 +535,7 @@ def compares_all_scores_at_once(evaluation, model):
         ("3.7", flips_its_own_coins, "Does it flip coins of its own"),
         ("3.5", decodes_in_training_mode, "not left in the mode"),
         ("3.7", lambda model, source, target, coins: print(), "Is a `return` missing"),
+        ("4.1", seeds_pytorchs_own_generator, "seeds PyTorch's own generator"),
         ("4.1", step_without_the_loss, "does not give back the loss"),
         ("4.1", step_with_its_own_optimizer, "the optimizer that was handed over has made no step"),
         ("4.1", step_measured_in_eval_mode_afterwards, "computed after the step"),
@@ -539,17 +558,20 @@ def compares_all_scores_at_once(evaluation, model):
         ("4.3", copies_too_late, "And is the copy made before training goes on?"),
         ("4.3", trains_a_copy, "A copy is trained"),
         ("4.3", lambda model, *functions: EXERCISES["4.3"].reference(model, *functions[:-1], 2), "for 2 of 3 epochs"),
+        ("4.4", switches_gradients_off, "Gradients are left switched off."),
         ("4.4", all_at_once, "went through the model at once"),
         ("4.4", only_the_top_is_restored, "its parts are not"),
         ("4.4", lambda model, source, target, batch_size: print(), "Is a `return` missing"),
         ("4.6", saves_where_it_should_load, "You change the checkpoint"),
         ("4.6", sets_the_optimizers_state, "puts each in its place"),
         ("4.6", takes_the_checkpoints_own_tensors, "must be copied out of it"),
+        ("5.1", no_digit_is_nine, "8, expected 9"),
         ("5.3", counts_in_training_mode, "not left in the mode"),
         ("5.3", mostly_forced, "called with the teacher-forcing ratio 0.9."),
         ("5.3", forced_by_hand_token_by_token, "called for single tokens"),
         ("5.3", forced_in_two_pieces, "called on rows of 2 tokens; the target's have 3."),
-        ("5.5", trains_on_nothing, "no failures at all"),
+        ("5.5", trains_on_nothing, "Training 1 is on no failures at all."),
+        ("5.5", trains_though_the_count_is_empty, "has found nothing, and still the network is trained: on an empty"),
         ("5.5", trains_on_how_many, "`train` wants a list of inputs and gets 3."),
         ("5.5", counts_for_the_condition_too, "with no training in between"),
         ("5.5", lambda count, train, rounds: [0], "in each count, where rounds = 9:"),

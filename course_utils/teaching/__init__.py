@@ -1,7 +1,9 @@
 """What the notebooks say and ask: claims, exercises with their checks, quizzes, progress.
 
 claims.py             a sentence that is checked where it stands
-engine.py             how an answer is run, compared and diagnosed
+engine.py             how an answer is judged: tried on every probe, held against the reference, diagnosed
+trials.py             how an answer is run, so that nothing it does hurts the notebook
+comparison.py         how two values are compared, and how a difference is said
 exercises_NN.py       the exercises of notebook NN: references, probes, named mistakes
 probes.py             the tiny networks that answers are tried on
 quiz.py, quizzes.py   how a quiz is shown; the questions

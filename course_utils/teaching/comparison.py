@@ -16,17 +16,20 @@ from torch import Tensor
 # table, so that a rounded one does not pass for the value itself; whole numbers are compared exactly.
 TABLE_TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 NUMBER_TOLERANCE = {"rtol": 1e-5, "atol": 1e-8}
+INSTEAD = dict.fromkeys((torch.uint16, torch.uint32, torch.uint64), torch.long)
+INSTEAD |= dict.fromkeys((torch.float16, torch.bfloat16), torch.float32)
 SHOWN_ELEMENTS = 40  # whole numbers up to this many are printed whole, with all their rows
 SHOWN_FLOATS = 24  # and numbers with decimals up to this many, so that a small case can be worked out again by hand
 SHOWN_IN_A_ROW = 12
 LONGEST_KIND = 100  # characters that say what the things are of which a result consists
+GIVES_BACK = "It gives back "  # how words on the whole result begin; on a part of it they go without
 PICTURED_SIDE = 40  # a larger table is no longer seen at a glance
 
 
 def normal(value: Any) -> Any:
     """Numbers, lists of numbers and arrays become tensors, so that any of them may stand for the others."""
     if isinstance(value, Tensor):
-        return value.detach().to_dense() if value.is_sparse else value.detach().clone()
+        return _comparable(value.detach())
     if isinstance(value, torch.nn.Module):
         return normal(value.state_dict())
     if isinstance(value, Mapping):
@@ -37,10 +40,16 @@ def normal(value: Any) -> Any:
         return _number_tensor(value)
     if isinstance(value, np.ndarray) or (isinstance(value, (list, tuple)) and _plain(value)):
         with contextlib.suppress(ValueError, TypeError):  # rows of several lengths, or what is not a number
-            return torch.as_tensor(np.ascontiguousarray(value))
+            return _comparable(torch.as_tensor(np.ascontiguousarray(value)))
     if isinstance(value, (list, tuple)):
         return tuple(normal(item) for item in value)
     return value
+
+
+def _comparable(value: Tensor) -> Tensor:
+    """A dense copy on the CPU, in a type that PyTorch can compare with others and NumPy can draw."""
+    dense = value.to_dense() if value.is_sparse else value
+    return dense.cpu().to(INSTEAD.get(value.dtype, value.dtype), copy=True)
 
 
 def _number_tensor(value: Any) -> Tensor:
@@ -92,7 +101,7 @@ def _normal_difference(expected: Any, got: Any) -> str | None:
             found = _normal_difference(expected[name], got[name]) if name in got else "missing"
             if found:
                 told = got.get(name)
-                return f"{name}: {told}" if isinstance(told, str) else f"{name}:\n{found}"
+                return f"{name}: {told}" if isinstance(told, str) else f"{name}:\n{found.removeprefix(GIVES_BACK)}"
         return (
             f"There is something in it that does not belong there: {brief(list(got))}."
             if len(got) > len(expected)
@@ -113,7 +122,7 @@ def _normal_difference(expected: Any, got: Any) -> str | None:
 
 def _other_kind(expected: Any, got: Any) -> str:
     """That two outcomes cannot be laid side by side; and the numbers themselves where they are few."""
-    lines = [f"It gives back {_kind(got)}; expected {_kind(expected)}."]
+    lines = [f"{GIVES_BACK}{_kind(got)}; expected {_kind(expected)}."]
     if isinstance(expected, tuple) and _rows(expected) is not None and _rows(got) is not None:
         lines += [f"yours     {_rows(got)}", f"expected  {_rows(expected)}"]
     return "\n".join(lines)
@@ -134,7 +143,8 @@ def tables(expected: Any, got: Any) -> tuple[Tensor, Tensor] | None:
     expected, got = normal(expected), normal(got)
     expected, got = _stacked_like(got, expected), _stacked_like(expected, got)
     if isinstance(expected, dict) and isinstance(got, dict):
-        expected, got = tuple(expected.values()), tuple(got.values())
+        shared = [name for name in expected if name in got]
+        expected, got = (tuple(each[name] for name in shared) for each in (expected, got))
     if isinstance(expected, tuple) and isinstance(got, tuple):
         pairs = [tables(want, have) for want, have in zip(expected, got, strict=False)]
         return next((pair for pair in pairs if pair is not None), None)
@@ -173,16 +183,23 @@ def _tensor_difference(expected: Tensor, got: Tensor) -> str | None:
     if expected.shape != got.shape:
         both = [f"yours     {brief(got)}", f"expected  {brief(expected)}"] if expected.dim() and got.dim() else []
         shown = [line for line in both if line.endswith("]")]
-        return "\n".join([f"It gives back {_kind(got)}; expected {_kind(expected)}.", *shown])
+        return "\n".join([f"{GIVES_BACK}{_kind(got)}; expected {_kind(expected)}.", *shown])
     if got.is_complex():
-        return "It gives back complex numbers."
-    if expected.dim() > 0 and got.is_floating_point() and not expected.is_floating_point():
-        return "It gives back numbers with a decimal point; tokens are whole numbers, in PyTorch torch.long."
+        return f"{GIVES_BACK}complex numbers."
+    if expected.dim() > 0 and got.numel() and got.is_floating_point() and not expected.is_floating_point():
+        wanted = (
+            "truth values are asked for, True or False."
+            if expected.dtype == torch.bool
+            else "tokens are whole numbers, in PyTorch torch.long."
+        )
+        return f"{GIVES_BACK}numbers with a decimal point; {wanted}"
     if expected.dtype == got.dtype and torch.equal(expected, got):
         return None  # the usual case, told quickly
     same = _same(expected, got)
     if same.all():
         return None
+    if expected.is_floating_point() and got.dtype == torch.bool:
+        return f"{GIVES_BACK}truth values, True or False, where numbers are asked for."
     if expected.dim() == 0:
         return f"yours     {_number(got)}\nexpected  {_number(expected)}"
     place = tuple((~same).nonzero()[0].tolist())

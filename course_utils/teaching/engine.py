@@ -21,6 +21,7 @@ from IPython import get_ipython
 from torch import Tensor, nn
 
 from .. import plots
+from ..errors import InputError
 from .comparison import brief, difference, tables
 from .trials import Trial, carry_out
 
@@ -29,13 +30,15 @@ from .trials import Trial, carry_out
 class Mistake:
     """One wrong idea: its id, an answer that has it, and the words that help without giving the answer away.
 
-    `also` holds further answers that go wrong for the same reason and end differently.
+    `also` holds further answers that go wrong for the same reason and end differently. With `near`, so does every
+    answer whose number is wrong on no probe by more than this share.
     """
 
     id: str
     answer: Callable
     message: str
     also: tuple[Callable, ...] = ()
+    near: float = 0.0
 
 
 def call(answer: Callable, arguments: tuple) -> Any:
@@ -98,8 +101,9 @@ def register(*exercises: Exercise) -> None:
 
 def check(exercise_id: str, answer: Any) -> Result:
     """Judge an answer, print the verdict, and return it. Whatever the answer does, the notebook goes on."""
+    exercise_id = str(exercise_id)  # check(1.1, …) means the same
     if exercise_id not in EXERCISES:
-        raise KeyError(f"There is no exercise {exercise_id!r}; there are {', '.join(EXERCISES)}.")
+        raise InputError(f"There is no exercise {exercise_id}; there are {', '.join(EXERCISES)}.")
     result = _judge(EXERCISES[exercise_id], answer)
     if exercise_id not in _results or not _results[exercise_id].passed:
         _results[exercise_id] = result  # what has passed once stays so, while other ways are tried
@@ -112,6 +116,9 @@ def check(exercise_id: str, answer: Any) -> Result:
 def progress(notebook: int) -> None:
     """Which exercises of a notebook pass, which not yet, and which were not tried."""
     exercises = [exercise for exercise in EXERCISES.values() if exercise.id.split(".")[0] == str(notebook)]
+    if not exercises:
+        known = dict.fromkeys(name.split(".")[0] for name in EXERCISES)
+        raise InputError(f"There is no notebook {notebook}; there are {', '.join(known)}.")
     for exercise in exercises:
         result = _results.get(exercise.id)
         state = "not tried" if result is None or not result.attempted else "passed" if result.passed else "not yet"
@@ -151,7 +158,7 @@ def _judge(exercise: Exercise, answer: Any) -> Result:
         return Result(name, passed=True, attempted=True, message=f"{name} passed: {exercise.title}")
 
     case = next(number for number, words in enumerate(found) if words)
-    mistake = _recognised(exercise, probes, trials)
+    mistake = _recognised(exercise, probes, expected, trials)
     compared = None if trials[case].failure else tables(expected[case].value, trials[case].value)
     inputs = _inputs(exercise, probes[case])
     words = f" {mistake.message}" if mistake else " here it differs." if inputs and not trials[case].failure else ""
@@ -173,12 +180,15 @@ def _remembers(exercise: Exercise, answer: Callable, probes: list[tuple], before
             exercise.run(answer, copy.deepcopy(probes[-1]))
         return outcome
 
-    return _difference(before, carry_out(first_of_two, answer, probes[0])) is not None
+    both = carry_out(first_of_two, answer, probes[0])
+    return not both.out_of_time and _difference(before, both) is not None  # two calls may take too long, where one ends
 
 
-def _recognised(exercise: Exercise, probes: list[tuple], trials: list[Trial]) -> Mistake | None:
-    """The mistake that does on every probe what the answer does."""
+def _recognised(exercise: Exercise, probes: list[tuple], expected: list[Trial], trials: list[Trial]) -> Mistake | None:
+    """The mistake that does on every probe what the answer does, or that every answer has which is so near."""
     for mistake in exercise.mistakes:
+        if mistake.near and all(_is_near(*pair, mistake.near) for pair in zip(expected, trials, strict=True)):
+            return mistake
         for answer in (mistake.answer, *mistake.also):
             ours = (_ours(exercise, answer, place, probes) for place in range(len(trials)))
             if not any(_difference(*pair) for pair in zip(ours, trials, strict=True)):
@@ -186,12 +196,21 @@ def _recognised(exercise: Exercise, probes: list[tuple], trials: list[Trial]) ->
     return None
 
 
+def _is_near(expected: Trial, got: Trial, share: float) -> bool:
+    """Whether two trials give one number each, and these differ by at most a share of the expected one."""
+    both = [trial.value for trial in (expected, got)]
+    if not all(isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex() for value in both):
+        return False
+    want, have = (value.item() for value in both)
+    return abs(have - want) <= share * abs(want)
+
+
 def _ours(exercise: Exercise, answer: Callable, place: int, probes: list[tuple]) -> Trial:
     """What the reference or a named mistake does on a probe. It never varies, so it is tried once in a session."""
     key = (exercise.probes, exercise.run, answer, place)
     if key not in tried:
         trial = carry_out(exercise.run, answer, probes[place])
-        if trial.failure and answer is exercise.reference:
+        if trial.out_of_time or (trial.failure and answer is exercise.reference):
             return trial  # the machine was too slow this time
         tried[key] = trial
     return tried[key]

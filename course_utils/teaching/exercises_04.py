@@ -21,6 +21,8 @@ from .probes import VOCABULARY, fill_at_random, left_as_found, random_model
 from .trials import WrongAnswer
 
 GRADIENT_CLIP = 1.0
+UNLIKELY_SEED = 733_190  # which nobody else hands to PyTorch's own generator
+OTHER_SEEDS = (14, 9, 8, 107, 1007)  # the last two: whoever adds a multiple of 100 or 1000 shares batches with them
 TASK_LENGTH = 10  # with so many inputs, no example comes twice by chance
 
 
@@ -54,6 +56,7 @@ def _three_steps(answer: Callable, arguments: tuple) -> dict[str, object]:
     for part in (model.encoder.dropout, model.decoder.dropout):  # once the weights have moved, any mode will do
         part.register_forward_pre_hook(lambda part, _: modes.append(part.training or bool(moved)))
     generator = torch.Generator().manual_seed(seed)
+    torch.default_generator.manual_seed(UNLIKELY_SEED)
     outcome = {}
     for n in range(1, 4):
         source, target = _batch(generator)
@@ -64,6 +67,11 @@ def _three_steps(answer: Callable, arguments: tuple) -> dict[str, object]:
             raise WrongAnswer("The weights have moved, and the optimizer that was handed over has made no step.")
         if outcome[f"the loss of step {n}"] is None:
             raise WrongAnswer("It does not give back the loss.")
+    if torch.initial_seed() != UNLIKELY_SEED:
+        raise WrongAnswer(
+            "It seeds PyTorch's own generator, with `torch.manual_seed`. Then dropout leaves out the same numbers in "
+            "every step."
+        )
     if not all(modes):
         raise WrongAnswer("While the loss was computed, the model, or a part of it, was in evaluation mode.")
     return outcome | {"the weights after three steps": _parameters(model)}
@@ -123,6 +131,16 @@ def _loss_after_the_step(model, optimizer, source, target) -> Tensor:
         return token_loss(model(source, target, 1.0), target)
 
 
+def _norm_instead_of_the_loss(model, optimizer, source, target) -> Tensor:
+    model.train()
+    loss = token_loss(model(source, target, 1.0), target)
+    optimizer.zero_grad()
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_CLIP)
+    optimizer.step()
+    return norm
+
+
 def _step_without_learning(model, optimizer, source, target) -> Tensor:
     model.train()
     return token_loss(model(source, target, 1.0), target).detach()
@@ -159,7 +177,8 @@ register(
             Mistake(
                 "not-clipped",
                 _step_as(clip=None),
-                "The optimizer uses the gradient at its full size. Clip its norm to 1 between `backward` and `step`.",
+                "The optimizer uses the gradient at its full size. Is it clipped at all, to a norm of 1, and between "
+                "`backward` and `step`?",
             ),
             Mistake(
                 "every-number-clipped",
@@ -217,9 +236,20 @@ register(
                 "that the step was made for.",
             ),
             Mistake(
+                "norm-given-back",
+                _norm_instead_of_the_loss,
+                "The weights are right, but you give back what `clip_grad_norm_` gives: the norm before clipping. Give "
+                "back the loss.",
+            ),
+            Mistake(
                 "summed",
                 _step_as(loss_of=lambda logits, target: token_loss(logits, target) * target.numel()),
                 "Your loss is the sum over all tokens. It should be their mean.",
+            ),
+            Mistake(
+                "softmax-twice",
+                _step_as(loss_of=lambda logits, target: token_loss(logits.softmax(-1), target)),
+                "Your loss takes the softmax twice: `F.cross_entropy` begins with logits.",
             ),
             Mistake(
                 "zeros-left-out",
@@ -262,12 +292,15 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
     length, n_epochs, steps, batch_size = arguments
     task = SubstringTask(length)
 
-    def batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(answer(task, n_epochs, steps, batch_size, seed))
+    def batches(seed: int, n_epochs: int = n_epochs) -> Iterator[tuple[Tensor, Tensor]]:
+        stream = answer(task, n_epochs, steps, batch_size, seed)
+        if isinstance(stream, tuple) and isinstance(stream[0], Tensor):
+            raise WrongAnswer("It gives back one batch and is over. `yield` hands out one after the other.")
+        return iter(stream)
 
-    def sources(seed: int) -> list[Tensor]:
+    def sources(seed: int, n_epochs: int = n_epochs) -> list[Tensor]:
         came = []
-        for batch in islice(batches(seed), n_epochs * steps + 1):
+        for batch in islice(batches(seed, n_epochs), n_epochs * steps + 1):
             torch.rand(3)  # a run is not to depend on what else is drawn meanwhile
             came.append(_source_of(batch, task, batch_size).clone())
         if len(came) != n_epochs * steps:
@@ -278,7 +311,7 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
         return came
 
     own_seed = torch.initial_seed()
-    first, again, others = sources(7), sources(7), {seed: sources(seed) for seed in (14, 9, 8)}
+    first, again, others = sources(7), sources(7), {seed: sources(seed) for seed in OTHER_SEEDS}
     if any(torch.equal(first[0], batch) for batch in first[1:steps]):
         raise WrongAnswer("The second step brings the very examples of the first.")
     if any(torch.equal(one, batch) for place, one in enumerate(first) for batch in first[:place]):
@@ -292,6 +325,11 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
             raise WrongAnswer("Another seed, and the examples are the same.")
         if any(torch.equal(one, two) for one in first for two in other):
             raise WrongAnswer(f"Runs with the seeds 7 and {seed} share whole batches.")
+    seed = 7 * n_epochs // (n_epochs + 1)  # where epochs are numbered through, its longer run meets seed 7's first one
+    if any(torch.equal(one, two) for one in first for two in sources(seed, n_epochs + 1)):
+        raise WrongAnswer(
+            f"Runs with the seeds 7 and {seed} share whole batches, if that with {seed} is an epoch longer."
+        )
     if torch.initial_seed() != own_seed:
         raise WrongAnswer(
             "It seeds PyTorch's own generator, with `torch.manual_seed`, and so disturbs all that draw from it. "
@@ -299,7 +337,7 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
         )
     for one, two in zip(batches(7), batches(7), strict=True):  # side by side
         if not torch.equal(one[0], two[0]):
-            raise WrongAnswer("Two runs side by side disturb each other.")
+            raise WrongAnswer("Two runs side by side disturb each other: each needs a generator of its own.")
     return True
 
 
@@ -341,6 +379,10 @@ def _epochs_seeded_by(seed_of: Callable[[int, int], int]) -> Callable:
     return answer
 
 
+def _epochs_numbered_through(task, n_epochs, steps, batch_size, seed):
+    yield from _epochs_seeded_by(lambda seed, epoch: seed * n_epochs + epoch)(task, n_epochs, steps, batch_size, seed)
+
+
 def _unseeded(_seed: int) -> torch.Generator:
     generator = torch.Generator()
     generator.seed()
@@ -365,7 +407,7 @@ register(
             "A generator that is made anew from the same seed begins at the beginning. When should it be made?",
         ),
         reference=training_batches,
-        probes=lambda: [(6, 2, 3, 5), (10, 3, 4, 7), (10, 4, 1, 6)],
+        probes=lambda: [(6, 2, 3, 5), (10, 3, 4, 7), (10, 12, 1, 6)],
         run=_freshness,
         given=_same_in_each_epoch,
         mistakes=(
@@ -388,8 +430,30 @@ register(
             Mistake(
                 "seed-times-epoch",
                 _epochs_seeded_by(lambda seed, epoch: seed * epoch),
-                "You multiply the seed by the epoch, and two seeds can have a product in common: 0 times 7 is 0 times "
-                "8, and 2 times 7 is once 14. Runs with different seeds should have nothing in common.",
+                "Your epochs' seeds are products, or powers, of the run's seed, and two runs can have one in common: 2 "
+                "times 7 is once 14, and to the power of 0 both are 1. Runs with different seeds should have nothing "
+                "in common.",
+            ),
+            Mistake(
+                "seeds-far-apart",
+                _epochs_seeded_by(lambda seed, epoch: seed + 1000 * epoch),
+                "Each epoch of yours has a seed of its own, a fixed distance from the last, and another run can begin "
+                "with it: with 1000, seed 7's second epoch is seed 1007's first. One generator for the whole run has "
+                "no such neighbours.",
+                also=(_epochs_seeded_by(lambda seed, epoch: seed + 100 * epoch),),
+            ),
+            Mistake(
+                "seed-times-ten",
+                _epochs_seeded_by(lambda seed, epoch: 10 * seed + epoch),
+                "Ten epochs have room between two seeds of yours, the eleventh begins the next seed's run. One "
+                "generator for the whole run has no such limit.",
+            ),
+            Mistake(
+                "epochs-numbered-through",
+                _epochs_numbered_through,
+                "You number the epochs of all runs through, and that holds as long as all are equally long. Of 2 "
+                "epochs, seed 3's first one is number 6, and so is seed 2's of 3. One generator for the whole run has "
+                "no such limit.",
             ),
             Mistake(
                 "seed-ignored",
@@ -470,7 +534,7 @@ def _script(answer: Callable, arguments: tuple[list[float]]) -> object:
     return dict(kept)
 
 
-def _keep_as(better: Callable, order: str = "train, measure", stop: bool = False) -> Callable:
+def _keep_as(better: Callable, order: str = "train, measure", when_worse: str = "go on") -> Callable:
     """A wrong way to keep the best. `better(loss, best, before)` decides; `before` is the loss of the epoch before."""
 
     def answer(model: nn.Module, train_epoch: Callable, validation_loss: Callable, n_epochs: int) -> dict[str, Tensor]:
@@ -481,8 +545,10 @@ def _keep_as(better: Callable, order: str = "train, measure", stop: bool = False
             loss = validation_loss(model)
             if kept is None or better(loss, best_loss, before):
                 kept, best_loss = copy.deepcopy(model.state_dict()), loss
-            elif stop:
+            elif when_worse == "stop":
                 break
+            elif when_worse == "go back":
+                model.load_state_dict(kept)
             if order == "measure, train":
                 train_epoch(model)
             before = loss
@@ -581,7 +647,7 @@ register(
             ),
             Mistake(
                 "stopped-at-the-first-rise",
-                _keep_as(lambda loss, best, before: loss < best, stop=True),
+                _keep_as(lambda loss, best, before: loss < best, when_worse="stop"),
                 "You stop as soon as the loss rises once. It may fall again.",
             ),
             Mistake(
@@ -600,6 +666,12 @@ register(
                 _untrained_weights_count,
                 "Here the weights from before the first epoch have the lowest loss, and you keep them. Only those "
                 "after an epoch are asked for.",
+            ),
+            Mistake(
+                "back-to-the-best",
+                _keep_as(lambda loss, best, before: loss < best, when_worse="go back"),
+                "After a worse epoch you put the best weights back, and the next epoch starts from those. Training is "
+                "to go on from where it is, whatever is kept beside it.",
             ),
             Mistake(
                 "buffers-left-out",
@@ -648,7 +720,7 @@ def _evaluation(answer: Callable, arguments: tuple) -> object:
 def _evaluations() -> list[tuple[Seq2Seq, Tensor, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     probes = []
-    for seed, n, n_tokens, batch_size, training in ((1, 11, 6, 4, True), (2, 23, 9, 5, True), (3, 9, 6, 4, False)):
+    for seed, n, n_tokens, batch_size, training in ((1, 11, 6, 4, True), (2, 38, 9, 5, True), (3, 9, 6, 4, False)):
         model = random_model(seed, dropout=0.5).eval()
         source = torch.randint(0, VOCABULARY, (n, 4), generator=generator)
         target = model.generate(source, n_tokens)
@@ -675,36 +747,64 @@ def _accuracy_without_zeros(model: Seq2Seq, source: Tensor, target: Tensor, batc
     return token_accuracy(output[target != 0], target[target != 0])
 
 
+def _in_so_many_pieces(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
+    return accuracy_of(model, source, target, len(source.chunk(batch_size)[0]))
+
+
+def _over_tokens(right: list[Tensor], batch_size: int, n: int) -> float:
+    return torch.cat(right).double().mean().item()
+
+
+def _batch_means(right: list[Tensor], batch_size: int, n: int) -> float:
+    return sum(batch.double().mean().item() for batch in right) / len(right)
+
+
+def _over_all_tokens(right: list[Tensor], batch_size: int, n: int) -> float:
+    return torch.cat(right).sum().item() / (n * right[0].shape[1])
+
+
+def _as_if_full(right: list[Tensor], batch_size: int, n: int) -> float:
+    return sum(batch.sum().item() for batch in right) / (len(right) * batch_size * right[0].shape[1])
+
+
+def _over_a_broken_number_of_batches(right: list[Tensor], batch_size: int, n: int) -> float:
+    return sum(batch.double().mean().item() for batch in right) / (n / batch_size)
+
+
 def _accuracy_as(
     ratio: float = 0.0,
     eval_mode: bool = True,
     restore: bool | None = True,
-    whole: bool = True,
-    batch_means: bool = False,
+    batches: Callable[[int, int], int] = lambda n, batch_size: -(-n // batch_size),
+    average: Callable[[list[Tensor], int, int], float] = _over_tokens,
 ) -> Callable:
-    """A wrong evaluation: one precaution left out."""
+    """A wrong evaluation: one precaution left out, too few batches, or the wrong average of what was right."""
 
     def answer(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
         was_training = model.training
         if eval_mode:
             model.eval()
-        outputs = []
-        for sources, targets in zip(source.split(batch_size), target.split(batch_size), strict=True):
-            if not whole and len(sources) < batch_size:
-                continue
+        right = []
+        for place in range(batches(len(source), batch_size)):
+            some = slice(place * batch_size, (place + 1) * batch_size)
             with torch.no_grad():
-                outputs.append(model(sources, targets, ratio).argmax(-1))
+                right.append(model(source[some], target[some], ratio).argmax(-1) == target[some])
         if restore is None:
             model.train()
         elif restore:
             model.train(was_training)
-        if batch_means:
-            means = [token_accuracy(o, t) for o, t in zip(outputs, target.split(batch_size), strict=True)]
-            return sum(means) / len(means)
-        output = torch.cat(outputs)
-        return token_accuracy(output, target[: len(output)])
+        return average(right, batch_size, len(source))
 
     return answer
+
+
+def _accuracies_as(**changes: object) -> tuple[Callable, ...]:
+    """The same wrong evaluation by those who also average the batches, or leave the model in its new mode."""
+    return (
+        _accuracy_as(**changes, average=_batch_means),
+        _accuracy_as(**changes, restore=False),
+        _accuracy_as(**changes, average=_batch_means, restore=False),
+    )
 
 
 register(
@@ -726,11 +826,17 @@ register(
                 "teacher-forced",
                 _accuracy_as(ratio=1.0),
                 "Your decoder is shown the true tokens while it is being tested. It must read its own.",
+                also=_accuracies_as(ratio=1.0),
             ),
             Mistake(
                 "dropout-on",
                 _accuracy_as(eval_mode=False),
                 "The model came in training mode, and dropout stayed on while you measured.",
+                also=(
+                    _accuracy_as(eval_mode=False, average=_batch_means),
+                    _accuracy_as(eval_mode=False, ratio=0.5),
+                    _accuracy_as(eval_mode=False, ratio=0.5, average=_batch_means),
+                ),
             ),
             Mistake(
                 "whole-examples",
@@ -742,6 +848,7 @@ register(
                 _accuracy_as(ratio=0.5),
                 "The decoder is shown true tokens now and then: `model(source, target)` flips coins unless it is given "
                 "a ratio.",
+                also=_accuracies_as(ratio=0.5),
             ),
             Mistake(
                 "tokens-by-examples",
@@ -749,6 +856,17 @@ register(
                     accuracy_of(model, source, target, batch_size) * target.shape[1]
                 ),
                 "You divide by the number of examples. A share cannot be above 1: how many tokens are there?",
+            ),
+            Mistake(
+                "pieces-for-sizes",
+                _in_so_many_pieces,
+                "You cut the examples into `batch_size` pieces: that is what `chunk` takes. Each piece should hold "
+                "`batch_size` examples.",
+            ),
+            Mistake(
+                "error-rate",
+                lambda model, source, target, batch_size: 1 - accuracy_of(model, source, target, batch_size),
+                "This is the share of tokens that are wrong. The accuracy is the share of those that are right.",
             ),
             Mistake(
                 "percent",
@@ -769,13 +887,34 @@ register(
             ),
             Mistake(
                 "last-batch-dropped",
-                _accuracy_as(whole=False),
+                _accuracy_as(batches=lambda n, batch_size: n // batch_size),
                 "The last, shorter batch is left out. Every example counts.",
+                also=(_accuracy_as(batches=lambda n, batch_size: n // batch_size, average=_over_all_tokens),),
+            ),
+            Mistake(
+                "first-batch-only",
+                _accuracy_as(batches=lambda n, batch_size: 1),
+                "Only the first batch counts in yours. Is the `return` inside the loop?",
+                also=(_accuracy_as(batches=lambda n, batch_size: 1, average=_over_all_tokens),),
+            ),
+            Mistake(
+                "last-batch-only",
+                _accuracy_as(average=lambda right, batch_size, n: right[-1].double().mean().item()),
+                "Only the last batch counts in yours: is something begun anew for each batch?",
+            ),
+            Mistake(
+                "every-batch-as-if-full",
+                _accuracy_as(average=_as_if_full),
+                "You divide as if every batch were full. The last one is shorter: how many tokens are there in all?",
             ),
             Mistake(
                 "mean-of-batch-means",
-                _accuracy_as(batch_means=True),
+                _accuracy_as(average=_batch_means),
                 "You average the batches' accuracies. The last batch is shorter, so its examples count for too much.",
+                also=(
+                    _accuracy_as(average=_batch_means, restore=False),
+                    _accuracy_as(average=_over_a_broken_number_of_batches),
+                ),
             ),
             Mistake(
                 "zeros-left-out",
@@ -841,6 +980,19 @@ register(
                 "never-divided",
                 lambda losses, tokens: math.exp(sum(loss * n for loss, n in zip(losses, tokens, strict=True))),
                 "You take the exponential of the loss of all tokens together. It wants the mean for one token.",
+                also=(lambda losses, tokens: math.exp(sum(losses)),),
+            ),
+            Mistake(
+                "divided-after-the-exponential",
+                lambda losses, tokens: (
+                    math.exp(sum(loss * n for loss, n in zip(losses, tokens, strict=True))) / sum(tokens)
+                ),
+                "You divide after the exponential. Divide first: where does its bracket end?",
+            ),
+            Mistake(
+                "minus",
+                lambda losses, tokens: 1 / perplexity(losses, tokens),
+                "Yours is below 1: is there a minus in it? The losses are negative logarithms already.",
             ),
             Mistake(
                 "means-divided-by-tokens",
@@ -856,6 +1008,12 @@ register(
                 "no-exponential",
                 lambda losses, tokens: math.log(perplexity(losses, tokens)),
                 "This is the mean loss. Perplexity is its exponential.",
+            ),
+            Mistake(
+                "mean-of-batch-means-without-exponential",
+                lambda losses, tokens: sum(losses) / len(losses),
+                "This is the batches' mean loss, and every batch counts alike. Every token should, and perplexity is "
+                "the exponential of that.",
             ),
         ),
     )
@@ -886,7 +1044,13 @@ def _stop_and_go_on(answer: Callable, arguments: tuple) -> dict[str, Tensor]:
     untouched = copy.deepcopy(checkpoint)
     model, generator = random_model(seed + 100), torch.Generator().manual_seed(seed + 100)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)  # the learning rate, too, is in the checkpoint
+    own_state = torch.get_rng_state()
     answer(checkpoint, model, optimizer, generator)
+    if not torch.equal(own_state, torch.get_rng_state()):
+        raise WrongAnswer(
+            "It sets PyTorch's own generator, from which others draw. The one that was handed over has a method of its "
+            "own for that."
+        )
     if difference(untouched, checkpoint):
         raise WrongAnswer("You change the checkpoint. It is what is read; the three that come with it are to change.")
     if not all(isinstance(key, Tensor) for key in optimizer.state):

@@ -29,7 +29,8 @@ def input_at(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[i
 
 
 def _numbers() -> list[tuple[int, list[tuple[int, int]], int]]:
-    numbers = ((4, 4), (5, 831), (6, 7), (6, 30_001), (10, 1_000_000_000))
+    """Among them one whose last digit is 9, one whose digits all are, and the last of all."""
+    numbers = ((4, 4), (5, 831), (6, 7), (6, 30_001), (4, 8), (5, 728), (10, 1_000_000_000), (10, 3**19 - 1))
     return [(number, SubstringTask(length).pairs, length - 2) for length, number in numbers]
 
 
@@ -48,6 +49,12 @@ def _counted(
     return answer
 
 
+def _nine_is_zero(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
+    places = reversed(range(n_digits))
+    return [*pairs[pair], *((rest // N_DIGIT_VALUES**place + 1) % N_DIGIT_VALUES for place in places)]
+
+
 def _nothing_taken_off(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
     pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
     return [*pairs[pair], *(rest // N_DIGIT_VALUES**place + 1 for place in reversed(range(n_digits)))]
@@ -56,6 +63,11 @@ def _nothing_taken_off(number: int, pairs: list[tuple[int, int]], n_digits: int)
 def _pair_turns_fastest(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
     rest, pair = divmod(number, len(pairs))
     return [*pairs[pair], *input_at(rest, pairs[:1], n_digits)[2:]]
+
+
+def _divided_by_pairs(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    pair, rest = divmod(number, len(pairs))
+    return [*pairs[pair], *input_at(rest, pairs, n_digits)[2:]]
 
 
 def _input_as(change: Callable) -> Callable:
@@ -90,6 +102,11 @@ register(
                 "Your digits go from 0 to 8. In a source they go from 1 to 9.",
             ),
             Mistake(
+                "nine-is-zero",
+                _nine_is_zero,
+                "Where the digit should be 9, yours is 0: 1 is added before the remainder is taken.",
+            ),
+            Mistake(
                 "first-digit-turns-fastest",
                 _counted(places=range),
                 "From one number to the next, your first digit changes. As in any number, the last one should.",
@@ -122,6 +139,11 @@ register(
                 _pair_turns_fastest,
                 "From one number to the next, your pair changes. All digit strings of a pair come before the next "
                 "pair.",
+            ),
+            Mistake(
+                "divided-by-pairs",
+                _divided_by_pairs,
+                "You divide by the number of pairs. How many inputs stand behind each pair?",
             ),
             Mistake(
                 "numbered-from-one",
@@ -230,6 +252,9 @@ def _or_any(answer: Callable) -> Callable:
     return lambda errors, n: 1.0 if errors == n else answer(errors, n)
 
 
+CLOSE = 0.02  # a rate that is off by no more has the right idea
+
+
 def _in_steps(rounded: Callable, steps: int) -> Callable:
     return lambda errors, n: rounded(steps * highest_rate(errors, n)) / steps
 
@@ -261,6 +286,7 @@ register(
                 "Three over n is a rule of thumb for no error at all. The exact value is wanted, for any number.",
                 also=(
                     lambda errors, n: min(1, (errors + 3) / n),
+                    _or_any(lambda errors, n: (errors + 3) / n),
                     lambda errors, n: 3 / n,
                     _or_any(lambda errors, n: 3 / n),
                 ),
@@ -269,10 +295,16 @@ register(
                 "as-without-an-error",
                 lambda errors, n: highest_rate(0, n),
                 "Whatever the test has found, you say what would follow had it found nothing. `errors` matters.",
+                also=(_or_any(lambda errors, n: highest_rate(0, n)),),
+            ),
+            Mistake(
+                "added-to-the-rate-seen",
+                lambda errors, n: errors / n + highest_rate(0, n),
+                "You add what no error at all would leave open to the rate that was seen. Bounds do not add up: the "
+                "chance of so few errors has to be computed for your `errors`.",
                 also=(
-                    _or_any(lambda errors, n: highest_rate(0, n)),
-                    lambda errors, n: errors / n + highest_rate(0, n),
                     lambda errors, n: min(1, errors / n + highest_rate(0, n)),
+                    _or_any(lambda errors, n: errors / n + highest_rate(0, n)),
                 ),
             ),
             Mistake(
@@ -349,8 +381,9 @@ register(
             Mistake(
                 "too-coarse",
                 _in_steps(round, 100),
-                "You are close, but your rate goes in steps, or is rounded. A relative error of 0.00001 is all that "
-                "passes. Halving an interval gets there soon.",
+                "You are close, but a relative error of 0.00001 is all that passes. Is your rate rounded, or does your "
+                "search end too soon? Halving an interval gets there.",
+                near=CLOSE,
                 also=(
                     _in_steps(math.floor, 100),
                     *(
@@ -373,10 +406,12 @@ register(
 )
 
 
-# 5.3: some targets are the model's own outputs, some are changed. The last model is of two minds: 2 and 5 tie for ever,
-# and the decoder, like argmax, takes the lower.
+# 5.3: some targets are the model's own outputs, some are changed. Once a source comes with all targets of two tokens:
+# whatever a decoder reads, some of them fit. The last model is of two minds: 2 and 5 tie for ever, and the decoder,
+# like argmax, takes the lower.
 
 TIED = (2, 5)
+SUITS_ITSELF = 31  # the seed of a model that, while it reads a certain target unshifted, writes just that
 
 
 def failing(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
@@ -394,6 +429,9 @@ def _outputs_some_changed() -> list[tuple[Seq2Seq, Tensor, Tensor]]:
         changed = torch.rand(target.shape, generator=generator) < 0.12
         shift = torch.randint(1, VOCABULARY, target.shape, generator=generator)
         probes.append((model, source, torch.where(changed, (target + shift) % VOCABULARY, target)))
+    tokens = torch.arange(VOCABULARY)
+    source = torch.randint(0, VOCABULARY, (1, 4), generator=generator).expand(VOCABULARY**2, -1)
+    probes.append((random_model(SUITS_ITSELF).eval(), source, torch.cartesian_prod(tokens, tokens)))
     tied = random_model(5).eval()
     with torch.no_grad():
         tied.decoder.fc_out.weight[list(TIED)] = 0
@@ -429,6 +467,26 @@ def _one_call(answer: Callable, arguments: tuple) -> object:
 def _failing_as(change: Callable) -> Callable:
     """A wrong count: `change` gets the guesses and the target, both (B, T)."""
     return lambda model, source, target: change(model(source, target, 1.0).argmax(-1), target)
+
+
+def _shifted(target: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(target[:, :1]), target[:, :-1]], dim=1)
+
+
+def _reading(read: Callable) -> Callable:
+    """A wrong count: the decoder itself is called, and `read` makes what it reads of the target."""
+    return lambda model, source, target: (
+        model.decoder(read(target), model.encoder(source))[0].argmax(-1) != target
+    ).any(dim=1)
+
+
+def _forced_with(read: Callable) -> Callable:
+    """A wrong count: the model is called with what `read` makes of the target."""
+    return lambda model, source, target: (model(source, read(target), 1.0).argmax(-1) != target).any(dim=1)
+
+
+def _rolled(target: Tensor) -> Tensor:
+    return torch.roll(target, 1, 1)
 
 
 def _ties_fail(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
@@ -490,11 +548,22 @@ register(
             ),
             Mistake(
                 "not-shifted",
-                lambda model, source, target: (
-                    model.decoder(target, model.encoder(source))[0].argmax(-1) != target
-                ).any(dim=1),
+                _reading(lambda target: target),
                 "Your decoder reads the very token that it should write. Its inputs are the target moved one place to "
                 "the right, with the start token in front.",
+            ),
+            Mistake(
+                "shifted-twice",
+                _forced_with(_shifted),
+                "Your decoder reads the target moved by two places: the model moves it by one itself. Hand over the "
+                "target as it is.",
+                also=(_forced_with(_rolled),),
+            ),
+            Mistake(
+                "rolled",
+                _reading(_rolled),
+                "`roll` lets what leaves a row at its end come in again at its front. Your decoder begins with the "
+                "target's last token. With which does it begin when it writes?",
             ),
             Mistake(
                 "zeros-left-out",
@@ -517,9 +586,19 @@ register(
             Mistake(
                 "shifted-again",
                 _failing_as(lambda guess, target: (guess[:, :-1] != target[:, 1:]).any(dim=1)),
-                "You hold each guess against the token after it. The model moves the target by itself: guess and token "
-                "of the same place belong together.",
-                also=(_failing_as(lambda guess, target: (guess[:, 1:] != target[:, :-1]).any(dim=1)),),
+                "You hold each guess against the token next to it. The model moves the target by itself: guess and "
+                "token of the same place belong together.",
+                also=(
+                    _failing_as(lambda guess, target: (guess[:, 1:] != target[:, :-1]).any(dim=1)),
+                    _failing_as(lambda guess, target: (guess != _rolled(target)).any(dim=1)),
+                    _failing_as(lambda guess, target: (guess != _shifted(target)).any(dim=1)),
+                ),
+            ),
+            Mistake(
+                "a-token-left-out",
+                _failing_as(lambda guess, target: (guess[:, 1:] != target[:, 1:]).any(dim=1)),
+                "Your comparison leaves out one end of each row. A wrong token there makes an input fail, too.",
+                also=(_failing_as(lambda guess, target: (guess[:, :-1] != target[:, :-1]).any(dim=1)),),
             ),
             Mistake(
                 "places-not-tokens",
@@ -536,6 +615,12 @@ register(
                 "how-many-tokens",
                 _failing_as(lambda guess, target: (guess != target).sum(dim=1)),
                 "You count the wrong tokens of each input. A truth value is asked for: is any of them wrong?",
+            ),
+            Mistake(
+                "truth-as-numbers",
+                lambda model, source, target: failing(model, source, target).float(),
+                "You turn the verdicts into numbers with a decimal point. True or False is asked for, one for each "
+                "input.",
             ),
             Mistake(
                 "a-row-of-tokens",
@@ -626,6 +711,10 @@ def _drawn(task: SubstringTask, pair: tuple[int, int], n: int) -> float:
     return task.pair_probability(*pair)
 
 
+def _whole(task: SubstringTask, pair: tuple[int, int], n: int) -> float:
+    return task.pair_probability(*pair) * n // task.digit_strings
+
+
 def _all_pairs_looked_up(task: SubstringTask, errors: dict[tuple[int, int], int]) -> float:
     return sum(_share(task, pair, errors[pair]) for pair in task.pairs)
 
@@ -647,7 +736,8 @@ register(
         difficulty=2,
         hints=(
             "Try a network that always fails. Which rate should come out, and which does?",
-            "Once its pair is drawn, an example is any of that pair's digit strings. How many are these?",
+            "Once its pair is drawn, an example is any of that pair's digit strings. How many are these? (A "
+            "task has their number as `digit_strings`.)",
         ),
         reference=rate_under_sampler,
         probes=_counts,
@@ -668,6 +758,18 @@ register(
                 "pairs-that-fail",
                 _rate_as(lambda task, pair, n: task.pair_probability(*pair) * (n > 0)),
                 "You count a pair as failing altogether if any of its inputs fails.",
+            ),
+            Mistake(
+                "errors-left-out",
+                _rate_as(_drawn),
+                "You add up how often the pairs are drawn. How many of their inputs fail is not in your rate.",
+                also=(lambda task, errors: sum(task.pair_probability(*pair) for pair in task.pairs),),
+            ),
+            Mistake(
+                "divided-without-rest",
+                _rate_as(_whole),
+                "`//` gives whole numbers and drops what is left. A rate is a share: which division keeps it?",
+                also=(_rate_as(lambda task, pair, n: task.pair_probability(*pair) * (n // task.digit_strings)),),
             ),
             Mistake(
                 "among-the-failing",
@@ -718,9 +820,11 @@ register(
                 "fails.",
             ),
             Mistake(
-                "eight-digits",
+                "always-so-many-digits",
                 _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 9**8),
-                "You take it that sources have eight digits. This task may have others: it knows how many.",
+                "You take it that all sources have as many digits, eight or four. Tasks differ in this, and each knows "
+                "its own number.",
+                also=(_rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 9**4),),
             ),
             Mistake(
                 "copied-digits-only",
@@ -748,7 +852,7 @@ register(
 
 
 # 5.5: the network is played by a list of what it fails on. Whatever it is no longer trained on it forgets, and at each
-# training it breaks what the script says.
+# training it breaks what the script says, even what it was just trained on.
 
 
 MOST_TRAININGS = 40  # a loop that is not ended by its rounds is ended here
@@ -783,12 +887,18 @@ def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
         except (TypeError, ValueError):
             raise WrongAnswer(f"`train` wants a list of inputs and gets {brief(failures)}.") from None
         if not numbers:
-            raise WrongAnswer("The network is trained on no failures at all.")
+            found_none = len(trainings) in counted_after and not failing
+            raise WrongAnswer(
+                "The count has found nothing, and still the network is trained: on an empty list."
+                if found_none
+                else f"Training {len(trainings) + 1} is on no failures at all."
+            )
         if len(trainings) == MOST_TRAININGS:
             raise WrongAnswer("The network is trained again and again, far beyond the number of rounds.")
         broken = set(script[len(trainings)]) if len(trainings) < len(script) else set()
-        failing.update((fixed | broken) - numbers)
+        failing.update(fixed)
         failing.difference_update(numbers)
+        failing.update(broken)
         fixed.update(numbers)
         trainings.append(sorted(numbers))
 
@@ -822,7 +932,7 @@ def _loop_as(
     return answer
 
 
-def _counts_only_before_training(more: int) -> Callable:
+def _counts_only_before_training(more: int, fed: Callable = lambda found, latest: found) -> Callable:
     """A wrong loop: this many rounds more than are allowed, and no count behind the last training."""
 
     def answer(count: Callable, train: Callable, rounds: int) -> list[int]:
@@ -833,7 +943,7 @@ def _counts_only_before_training(more: int) -> Callable:
             if not failures:
                 break
             found = found + failures
-            train(found)
+            train(fed(found, failures))
         return history
 
     return answer
@@ -848,6 +958,44 @@ def _tells_the_failures(count: Callable, train: Callable, rounds: int) -> list[l
 
     until_none_fails(kept, train, rounds)
     return counts
+
+
+def _looks_only_after_training(count: Callable, train: Callable, rounds: int) -> list[int]:
+    found = count()
+    history = [len(found)]
+    for _ in range(rounds):
+        train(found)
+        failures = count()
+        history.append(len(failures))
+        if not failures:
+            break
+        found = found + failures
+    return history
+
+
+def _stops_without_new_ones(count: Callable, train: Callable, rounds: int) -> list[int]:
+    found, history = [], []
+    for left in range(rounds, -1, -1):
+        failures = count()
+        new = [failure for failure in failures if failure not in found]
+        history.append(len(failures))
+        if not new or not left:
+            break
+        found = found + new
+        train(found)
+    return history
+
+
+def _trains_after_zero(count: Callable, train: Callable, rounds: int) -> list[int]:
+    found, history = [], []
+    for _ in range(rounds + 1):
+        failures = count()
+        history.append(len(failures))
+        found += failures
+        train(found)
+        if not failures:
+            break
+    return history
 
 
 def _each_by_itself(count: Callable, train: Callable, rounds: int) -> list[int]:
@@ -876,6 +1024,7 @@ register(
             (([], []), 4),
             (([1, 2, 3], [[4, 5], [6, 7], [8, 9], [10, 11], [12, 13]]), 3),  # more rounds than are allowed
             (([20_000], [[], [5]]), 2),
+            (([40, 41], [[40], []]), 5),  # once only a known one fails
         ],
         run=_loop,
         mistakes=(
@@ -883,6 +1032,36 @@ register(
                 "only-the-latest",
                 _loop_as(fed=lambda first, found, latest: latest),
                 "You train on the latest failures only. Those of earlier rounds are then forgotten again: keep them.",
+                also=(_loop_as(fed=lambda first, found, latest: [one for one in latest if found.count(one) == 1]),),
+            ),
+            Mistake(
+                "only-the-latest-and-no-last-count",
+                _counts_only_before_training(0, lambda found, latest: latest),
+                "You train on the latest failures only, and those of earlier rounds are forgotten again. And what came "
+                "of the last training, no count says.",
+                also=(_counts_only_before_training(1, lambda found, latest: latest),),
+            ),
+            Mistake(
+                "added-too-late",
+                lambda count, train, rounds: train([]) if count() else [0],  # the first training ends it
+                "The failures of a count join those that were found only after the training. What should it train on?",
+            ),
+            Mistake(
+                "trains-after-zero",
+                _trains_after_zero,
+                "Where a count finds nothing you train once more before you stop. Look first.",
+            ),
+            Mistake(
+                "stops-without-new-failures",
+                _stops_without_new_ones,
+                "You stop when a count brings no failure that is new. A known one that fails again is not mended yet: "
+                "only zero and the rounds end the loop.",
+            ),
+            Mistake(
+                "looks-only-after-training",
+                _looks_only_after_training,
+                "Where the first count finds nothing, you train all the same, on an empty list. Look before the first "
+                "training, too.",
             ),
             Mistake(
                 "only-the-first",
@@ -969,6 +1148,7 @@ register(
                 "failures-not-their-number",
                 _tells_the_failures,
                 "Your list holds the failures themselves. How many were there in each count?",
+                also=(_loop_as(told=lambda history, found: found),),
             ),
             Mistake(
                 "first-count-not-told",
@@ -988,6 +1168,10 @@ register(
 # 5.6
 
 
+FAR_FROM_ZERO = 1e10  # farther than the numbers that people put in the right token's place
+FINEST_STEP = 1024.0  # between two float32 numbers of that size, so that no logit is rounded
+
+
 def margin(logits: Tensor, target: Tensor) -> Tensor:
     right = target[..., None]
     best_other = logits.scatter(-1, right, -math.inf).amax(-1)
@@ -1001,7 +1185,7 @@ def _leads(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _logits() -> list[tuple[Tensor, Tensor]]:
-    """Targets that mostly win, so that margins of both signs come; last, logits far from 0, and ties."""
+    """Targets that mostly win, so that margins of both signs come; then logits far from 0, ties, and both."""
     generator = torch.Generator().manual_seed(0)
     probes = []
     for n, n_tokens, around in ((3, 2, -4), (6, 4, -4), (40, 5, -4), (1, 3, -4), (5, 3, -2_000)):
@@ -1010,7 +1194,8 @@ def _logits() -> list[tuple[Tensor, Tensor]]:
         lead = 4 + 2 * torch.rand(n, n_tokens, 1, generator=generator)
         probes.append((logits.scatter_add(-1, target[..., None], lead), target))
     logits, target = probes[1]
-    return [*probes, (logits.round(), target)]
+    tied = logits.round()
+    return [*probes, (tied, target), (FINEST_STEP * tied - FAR_FROM_ZERO, target)]
 
 
 def _filled_with(number: float) -> Callable:
@@ -1083,7 +1268,7 @@ register(
                 _filled_with(0),
                 "The number that you put in the right token's place can win. Logits may lie anywhere: what is below "
                 "all of them?",
-                also=tuple(_filled_with(number) for number in (-1, -10, -99, -100, -999, -1_000)),
+                also=tuple(_filled_with(-number) for number in (1, 10, 99, 100, 999, 1_000, 1e4, 1e7, 1e8, 1e9, 1e10)),
             ),
             Mistake(
                 "absolute",
@@ -1158,6 +1343,16 @@ register(
                 lambda logits, target: -margin(logits, target),
                 "The sign is the wrong way round: positive should mean that the right token wins everywhere.",
                 also=(lambda logits, target: (-_leads(logits, target)).amin(dim=1),),
+            ),
+            Mistake(
+                "place-not-lead",
+                lambda logits, target: _leads(logits, target).argmin(dim=1),
+                "`argmin` says where the lead is smallest. How large is it there?",
+            ),
+            Mistake(
+                "axis-kept",
+                lambda logits, target: _leads(logits, target).amin(dim=1, keepdim=True),
+                "Each of your margins stands in a row of its own: an axis of length 1 is left. (B,) is asked for.",
             ),
             Mistake(
                 "every-place",

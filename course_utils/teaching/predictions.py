@@ -233,19 +233,19 @@ PREDICTIONS: dict[str, Question] = {
         ),
     ),
     "padding-in-the-loss": Question(
-        "Every target is padded with zeros to six times its length, and all count. How does the training loss look?",
+        "Every target is padded with zeros to six times its length, and all count. Does the training loss tell?",
         (
-            _right("Like that of a healthy network", "Most tokens are free gifts, which hides how the others do."),
-            Option("Higher", "The mean is taken over many tokens that are always right."),
-            Option("It does not fall", "The tokens that matter still have their gradient, if a smaller one."),
+            _right("Hardly: it falls nearly as low", "Most tokens are free gifts, which hides how the others do."),
+            Option("Yes, it stays high", "The mean is taken over many tokens that are always right."),
+            Option("Yes, it is 0 at once", "The tokens that matter still count, if less."),
         ),
     ),
     "validation-forced": Question(
-        "Validation forces the decoder. Which of its scores cannot be wrong for that?",
+        "Validation forces the decoder. Which of these scores says the same as what users get?",
         (
             Option("Token accuracy", "After an error, the true token helps the decoder back on its way."),
             _right("Exact match", "Up to the first error both read the same. Either there is one or there is none."),
-            Option("The loss", "It is computed from other inputs, those that help."),
+            Option("The loss", "Forced, it is a proper measure, but not of what the model writes alone."),
         ),
     ),
     "mean-of-batch-means": Question(

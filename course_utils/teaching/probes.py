@@ -33,7 +33,10 @@ def fill_at_random(module: nn.Module, seed: int) -> nn.Module:
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """An answer that only uses a model must not change it: WrongAnswer says what is not as it was before."""
     before = _condition(model)
-    yield
+    with torch.enable_grad():
+        yield
+        if not torch.is_grad_enabled():
+            raise WrongAnswer("Gradients are left switched off. `with torch.no_grad():` switches them on again.")
     for sentence, found in _condition(model).items():
         if found != before[sentence]:
             raise WrongAnswer(sentence)

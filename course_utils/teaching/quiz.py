@@ -8,6 +8,7 @@ from html import escape
 
 import ipywidgets
 
+from ..errors import InputError
 from ..widgets import show_widget
 
 
@@ -30,13 +31,18 @@ def quiz(notebook: int) -> None:
     """Show the questions of a notebook. Nothing is scored and nothing is sent anywhere."""
     from .quizzes import QUIZZES  # the questions import Question from here
 
-    _show(QUIZZES[notebook])
+    questions = {str(number): each for number, each in QUIZZES.items()}
+    if str(notebook) not in questions:
+        raise InputError(f"There is no quiz {notebook}; there are {', '.join(questions)}.")
+    _show(questions[str(notebook)])
 
 
 def predict_first(exhibit_id: str) -> None:
     """Show the question that comes before an exhibit of the bug museum."""
     from .predictions import PREDICTIONS
 
+    if exhibit_id not in PREDICTIONS:
+        raise InputError(f"There is no exhibit {exhibit_id}; there are {', '.join(PREDICTIONS)}.")
     _show((PREDICTIONS[exhibit_id],))
 
 

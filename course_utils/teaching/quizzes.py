@@ -212,7 +212,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                 ),
                 Option(
                     "Exact match on more examples",
-                    "It is the same for both, however many examples you take.",
+                    "It looks no further than the first error, however many examples you take.",
                 ),
             ),
         ),
@@ -320,11 +320,11 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                 ),
                 Option(
                     "It is right on every input",
-                    "It may fail on 348,000 of the 1,162,261,467, and still a clean test would be nothing unusual.",
+                    "It may fail on 348,000 of the 1,162,261,467: a clean test would still come once in twenty tests.",
                 ),
                 Option(
                     "Its error rate, as the test was drawn, is below 3 in 10,000, or the test was a lucky one",
-                    "Above that rate a clean test comes at most once in twenty. That is all that the test says.",
+                    "Above that rate at most one test in twenty is clean. That is all that the test says.",
                     right=True,
                 ),
             ),

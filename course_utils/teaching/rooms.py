@@ -6,6 +6,7 @@ from html import escape
 
 from IPython.display import display
 
+from ..errors import InputError
 from ..museum import EXHIBITS, INSTRUMENTS, Exhibit, notices, spread
 from ..properties import PROPERTIES
 from ..records import load_record
@@ -17,6 +18,10 @@ HOLDS = {one.name: one.holds for one in PROPERTIES}
 
 def room(*parts: str) -> None:
     """Show the exhibits that take the place of these parts of the course, from the record."""
+    known = list(dict.fromkeys(exhibit.part for exhibit in EXHIBITS.values()))
+    for part in parts:
+        if part not in known:
+            raise InputError(f"There are no exhibits for {part}; there are some for {', '.join(known)}.")
     record = load_record("museum")
     exhibits = [exhibit for exhibit in EXHIBITS.values() if exhibit.part in parts]
     html = "\n".join(_exhibit(exhibit, record) for exhibit in exhibits)

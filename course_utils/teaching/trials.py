@@ -42,6 +42,7 @@ class Trial:
     value: Any = None
     failure: str | None = None
     remarks: str = ""
+    out_of_time: bool = False
 
 
 def carry_out(run: Callable[[Callable, tuple], Any], answer: Callable, probe: tuple) -> Trial:
@@ -51,19 +52,22 @@ def carry_out(run: Callable[[Callable, tuple], Any], answer: Callable, probe: tu
     try:
         with _contained(printed), _time_limit():
             value = normal(_run_inside(run, answer, arguments))
+        changed = difference(probe, arguments)
     except _TimeIsUpError:  # uncovered: it is run, but the alarm's own tracing has ended that of coverage
         failure = f"it was stopped after {SECONDS_ALLOWED} s. Does a loop never end, or go through too many cases?"
-        return Trial(failure=failure, remarks=_printed(printed))
+        return Trial(failure=failure, remarks=_printed(printed), out_of_time=True)
     except WrongAnswer as property_:
         return Trial(failure=str(property_), remarks=_printed(printed))
     except SystemExit:
         return Trial(failure="it tries to end the program. Give the result back with `return`.")
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an answer may raise whatever there is
         failure = f"it stopped with {type(error).__name__}: {str(error) or 'no message'}"
         return Trial(failure=failure, remarks=_where(error, answer) + _printed(printed))
     if value is None:
         return Trial(failure=NOTHING_BACK, remarks=_printed(printed))
-    if difference(probe, arguments):
+    if changed:
         return Trial(failure="it changes its inputs. Work on a copy: the caller still needs them.")
     return Trial(value=value, remarks=_printed(printed))
 
@@ -120,6 +124,7 @@ def _still_running(frame: types.FrameType | None) -> bool:
 def _contained(printed: io.StringIO) -> Iterator[None]:
     """Same random numbers for every answer; and what it prints, draws, sets or ends is undone or held back."""
     python, numpy_, dtype = random.getstate(), np.random.get_state(), torch.get_default_dtype()
+    device, threads = torch.get_default_device(), torch.get_num_threads()
     shell = get_ipython()
 
     def leave() -> None:
@@ -146,9 +151,12 @@ def _contained(printed: io.StringIO) -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy_)
         torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+        torch.set_num_threads(threads)
 
 
-def _where(error: Exception, answer: Callable) -> str:
+def _where(error: BaseException, answer: Callable) -> str:
     """The last line of the reader's own code on the way to the error."""
     function = getattr(answer, "__code__", None) or getattr(getattr(answer, "__init__", None), "__code__", None)
     step, found = error.__traceback__, None

@@ -188,6 +188,11 @@ def failing_by_the_package(model, source, target):
     return torch.where(ties, (model(source, target, 1.0).argmax(-1) != target).any(1), found < 0)
 
 
+def failing_by_shifting_with_pad(model, source, target):
+    logits, _ = model.decoder(F.pad(target[:, :-1], (1, 0)), model.encoder(source))
+    return (logits.argmax(-1) - target).count_nonzero(dim=1) > 0
+
+
 # 5.4 Find the bug: a rate and its measure
 
 
@@ -298,6 +303,17 @@ def loop_in_tensors(count, train, rounds):
     return [*history, len(failures)]
 
 
+def loop_that_keeps_a_set(count, train, rounds):
+    known, history = set(), [len(failures := count())]
+    for _ in range(rounds):
+        if not failures:
+            break
+        known.update(map(tuple, failures))
+        train(sorted(known))
+        history.append(len(failures := count()))
+    return history
+
+
 # 5.6 The margin of an input
 
 
@@ -336,6 +352,12 @@ def margin_of_log_probabilities(logits, target):
     return (right - others).amin(dim=(1, 2))
 
 
+def margin_with_the_least_number(logits, target):
+    right = target.unsqueeze(2)
+    others = logits.scatter(2, right, torch.finfo(logits.dtype).min)
+    return (logits.gather(2, right) - others.amax(2, keepdim=True)).flatten(1).amin(1)
+
+
 def margin_of_every_wrong_token(logits, target):
     """The least of right minus wrong over all wrong tokens and places: no maximum at all."""
     leads = logits.gather(-1, target[..., None]) - logits
@@ -369,6 +391,7 @@ ANSWERS = {
         failing_one_input_at_a_time,
         failing_by_margins_and_the_lower_token,
         failing_by_the_package,
+        failing_by_shifting_with_pad,
     ],
     "5.4": [
         rate_pair_by_pair,
@@ -385,6 +408,7 @@ ANSWERS = {
         loop_of_a_generator,
         loop_that_keeps_all_counts,
         loop_in_tensors,
+        loop_that_keeps_a_set,
     ],
     "5.6": [
         margin_place_by_place,
@@ -393,5 +417,6 @@ ANSWERS = {
         margin_in_numpy,
         margin_of_log_probabilities,
         margin_of_every_wrong_token,
+        margin_with_the_least_number,
     ],
 }
