@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 
 import torch
-from provenance import provenance
+from provenance import provenance, save
 
 from course_utils import SubstringTask, SyntheticDataset, seconds
 
@@ -55,7 +55,7 @@ def main() -> None:
         **provenance("python benchmarks/batches.py"),
         **rates({device: BATCH_SIZES[device] for device in devices}),
     }
-    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    save(record, RECORD)
     print(json.dumps(record["times as fast"], indent=1))
 
 

@@ -23,10 +23,10 @@ from pathlib import Path
 import peers
 import torch
 from peers.competition import GOAL
-from provenance import machine, provenance
+from provenance import begun, made_at, provenance, save
 from tqdm.auto import tqdm
 
-from course_utils import InputError, plots
+from course_utils import plots
 
 RECORD = Path(__file__).with_suffix(".json")
 REPORT = RECORD.with_name("BENCH.md")
@@ -97,17 +97,9 @@ def rounds(done: list[dict]) -> list[tuple[str, int]]:
     return [one for one in everything if one not in made]
 
 
-def begun() -> dict:
-    """The record so far. Times of two machines are not put side by side."""
-    here = machine()
-    if not RECORD.exists():
-        return {**provenance("make bench"), "runs": []}
-    record = json.loads(RECORD.read_text(encoding="utf-8"))
-    if {name: record[name] for name in here} != here:
-        raise InputError(
-            f"{RECORD.name} was begun on another machine or with another PyTorch: remove it to begin anew."
-        )
-    return record
+def said(record: dict, name: str) -> str:
+    """The commits, or the dates, of all runs. A run that names none has that which the record was begun at."""
+    return " and ".join(dict.fromkeys(run.get(name, record[name]) for run in record["runs"]))
 
 
 def row(name: str, runs: list[dict]) -> dict:
@@ -171,7 +163,8 @@ def report(record: dict) -> str:
         "",
         f"One run of `make bench`: {record['hardware']}, torch {record['versions']['torch']}, "
         f"Python {record['versions']['python']},",
-        f"{record['date']}, commit {record['commit']}. Looks at held-out examples are not counted, nor are the slow",
+        f"{said(record, 'date')}, commit {said(record, 'commit')}. "
+        "Looks at held-out examples are not counted, nor are the slow",
         "first steps of a peer; those of the course are.",
     ]
     return "\n".join(lines) + "\n"
@@ -190,21 +183,20 @@ def picture(record: dict) -> bytes:
         if any(found["got there"] is got for found in rows)
     }
     names = [found["competitor"] for found in rows]
-    figure = plots.intervals(groups, names, "Who gets to 99 % first?", "seconds of training, two cores")
+    threads = record["hardware"].split(", ")[-1]
+    figure = plots.intervals(groups, names, "Who gets to 99 % first?", f"seconds of training, {threads}")
     figure.axes[0].set_xscale("log")
     return plots.png(figure)
 
 
 def main() -> None:
-    try:
-        record = begun()
-    except InputError as error:
-        raise SystemExit(str(error)) from None
+    here = provenance("make bench")
+    record = {"runs": []} | begun(RECORD, here)
     for name, seed in tqdm(rounds(record["runs"]), "runs"):
         run = COMPETITORS[name].run(seed)
         kept = {key: run[key] for key in ("parameters", "examples", "seconds", "exact_match")}
-        record["runs"].append({"competitor": name, "seed": seed, **kept})
-        RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        record["runs"].append({"competitor": name, "seed": seed, **kept, **made_at(here)})
+        save(record, RECORD)
     REPORT.write_text(report(record), encoding="utf-8")
     PICTURE.write_bytes(picture(record))
 

@@ -7,13 +7,12 @@ It asks Linux, which counts the code and data of PyTorch too. Another PyTorch, o
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from provenance import provenance
+from provenance import provenance, save
 
 ROOT = Path(__file__).parents[1]
 RECORD = Path(__file__).with_suffix(".json")
@@ -32,15 +31,12 @@ def peak_memory(path: Path) -> int:
 
 
 def main() -> None:
+    here = provenance("python benchmarks/memory.py")
     peaks = {}
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         peaks[path.stem] = peak_memory(path)
         print(f"{path.stem}  {peaks[path.stem]} MiB", flush=True)
-    record = {
-        **provenance("python benchmarks/memory.py"),
-        "MiB at the peak": peaks,
-    }
-    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    save({**here, "MiB at the peak": peaks}, RECORD)
 
 
 if __name__ == "__main__":

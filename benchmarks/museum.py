@@ -5,19 +5,19 @@
 It writes course_utils/records/museum.json: for each exhibit, and for the healthy course, the readings of one trained
 network a seed; what that of the last seed decodes, step by step; and the properties that fail on an untrained one,
 with what they measure and how long they take. Those times are measured at the end, in several rounds: leave the
-machine alone for that minute.
+machine alone for that minute. The record's own commit and date are theirs, and a list has those of the readings. A
+record of another machine is not gone on with.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from pathlib import Path
 from statistics import median
 
 import torch
-from provenance import provenance
+from provenance import begun, made_at, provenance, save, whole
 from tqdm.auto import tqdm
 
 from course_utils import SubstringTask, build_model
@@ -71,46 +71,41 @@ def decodings(model: torch.nn.Module) -> dict:
     return {"tokens": tokens.tolist(), "probabilities": rounded}
 
 
-def write(record: dict) -> None:
-    RECORD.write_text(json.dumps(record) + "\n", encoding="utf-8")
-
-
 def main() -> None:
     torch.set_num_threads(1)  # the networks are so small that two threads only wait for each other
-    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    here = provenance("python benchmarks/museum.py")
+    record = begun(RECORD, here)
     readings = {name: record.get("readings", {}).get(name, []) for name in CASES}
     decoded = {name: record["decodings"][name] for name in CASES if name in record.get("decodings", {})}
+    made = record.get("readings made at", [])
     # Where a bug has no part in training, the network is the healthy one, to the bit, and is trained once a seed.
     in_training = {name: exhibit is not None and has_a_part_in_training(exhibit) for name, exhibit in CASES.items()}
-    waiting = [
-        (name, seed)
-        for seed in range(SEEDS)
-        for name in CASES
-        if seed >= len(readings[name]) or (seed == WATCHED_SEED and name not in decoded)
-    ]
+    waiting = [(name, seed) for seed in range(SEEDS) for name in CASES if seed >= len(readings[name])]
 
     @functools.lru_cache(maxsize=1)
     def healthy_run(seed: int) -> Run:
-        return train(None, seed)
+        return whole(train(None, seed))
 
     for name, seed in tqdm(waiting, "networks"):
         exhibit = CASES[name]
-        run = train(exhibit, seed) if in_training[name] else with_code_of(exhibit, healthy_run(seed))
-        if seed == len(readings[name]):
-            readings[name].append({"seed": seed, **dataclasses.asdict(read(exhibit, run))})
+        run = whole(train(exhibit, seed)) if in_training[name] else with_code_of(exhibit, healthy_run(seed))
+        readings[name].append({"seed": seed, **dataclasses.asdict(read(exhibit, run))})
         if seed == WATCHED_SEED:
             decoded[name] = decodings(run.model)
-        write(record | {"readings": readings, "decodings": decoded})
+        if made_at(here) not in made:
+            made.append(made_at(here))
+        save(record | {"decodings": decoded, "readings made at": made, "readings": readings}, RECORD, indent=None)
     record = {
-        **provenance("python benchmarks/museum.py"),
+        **here,
         "settings": dataclasses.asdict(MUSEUM),
         "watched": {"source": WATCHED, "target": SubstringTask(MUSEUM.length).solve(WATCHED).tolist()},
         "in training": in_training,
         "diagnoses": {name: diagnosis(exhibit) for name, exhibit in tqdm(CASES.items(), "diagnoses")},
         "decodings": decoded,
+        "readings made at": made,
         "readings": readings,
     }
-    write(record)
+    save(record, RECORD, indent=None)
 
 
 if __name__ == "__main__":

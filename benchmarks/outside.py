@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 import peers
-from provenance import provenance
+from provenance import provenance, save
 
 RECORD = Path(__file__).parents[1] / "course_utils" / "records" / "outside.json"
 MODELS = ("d2l_seq2seq", "joeynmt_gru")
@@ -60,7 +60,7 @@ def main() -> None:
         for finding in found["findings"]:
             if finding["verdict"] == "fails":
                 finding["true"], finding["because"] = READ.get((peer, finding["name"]), (None, "Not looked into yet."))
-    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    save(record, RECORD)
     for peer, found in record["models"].items():
         print(f"{peer}: fails {', '.join(one['name'] for one in found['findings'] if one['verdict'] == 'fails')}")
 

@@ -1,7 +1,8 @@
-"""Where a number comes from: what every record of a measurement says of itself."""
+"""What every record of a measurement says of where it comes from; how it is written, and gone on with."""
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 from datetime import date
@@ -9,9 +10,17 @@ from pathlib import Path
 
 import torch
 
+from course_utils import Run
+from course_utils.training import written_whole
+
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def provenance(command: str) -> dict:
-    """The command that made a record, the machine and the versions it ran on, the course's commit, and today's date."""
+    """The command that makes a record, the machine and the versions it runs on, the course's commit, and today's date.
+
+    Asked before the work: what is loaded then does it, whatever is committed meanwhile.
+    """
     return {"made by": command, **machine(), "commit": commit(), "date": date.today().isoformat()}
 
 
@@ -26,10 +35,52 @@ def hardware() -> str:
     return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
 
 
+def commit() -> str:
+    """The course's commit, with "-dirty" where code has changed since; "unknown" where git knows nothing of it."""
+    git = ["git", f"--git-dir={ROOT / '.git'}"]  # else git would answer for another repository around a bare copy
+    try:
+        done = subprocess.run([*git, "describe", "--always"], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    # Code alone: the records themselves change with every measurement.
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "*.py", "*.ipynb"], cwd=ROOT, check=False)
+    return done.stdout.strip() + "-dirty" * bool(changed.returncode)
+
+
+def made_at(here: dict) -> dict:
+    """What a run says of itself, in a record that goes on with runs made before: of `provenance`, commit and date."""
+    return {name: here[name] for name in ("commit", "date")}
+
+
+def begun(path: Path, here: dict) -> dict:
+    """The record so far; without one, what `provenance` says here. Measurements of two machines are not mixed."""
+    if not path.exists():
+        return dict(here)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if _told(record) != _told(here):
+        raise SystemExit(
+            f"{path.name} was begun on another machine or with other versions, {_told(record)}, and here it is "
+            f"{_told(here)}: go on there, or remove the file to begin anew."
+        )
+    return record
+
+
+def _told(record: dict) -> str:
+    return f"{record['hardware']}, torch {record['versions']['torch']}, Python {record['versions']['python']}"
+
+
+def save(record: object, path: Path, indent: int | None = 1) -> None:
+    """Write a record whole or not at all: a broken-off write leaves what was there."""
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(record, indent=indent) + "\n", encoding="utf-8")
+
+
+def whole(run: Run) -> Run:
+    """The run itself. One that was interrupted, which training swallows, is no measurement and ends this program."""
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return run
+
+
 def _text(path: str) -> str:
     return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
-
-
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    return done.stdout.strip()

@@ -2,7 +2,8 @@
 
     python benchmarks/recipes.py            (about half an hour on two cores; stop and start it as you like)
 
-It writes course_utils/records/recipes.json. The first and the last rung are what
+It writes course_utils/records/recipes.json, in which each run names its commit and date; the record's own are those of
+the times. A record of another machine is not gone on with. The first and the last rung are what
 `python -m course_utils train --recipe original|tuned --seed N` runs. The time of a step is measured at the end, all
 recipes in turn, since the runs themselves lie too far apart to be compared: leave the machine alone for that minute.
 """
@@ -10,11 +11,10 @@ recipes in turn, since the runs themselves lie too far apart to be compared: lea
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
-from provenance import provenance
+from provenance import begun, made_at, provenance, save, whole
 
 from course_utils import ORIGINAL, TUNED, ProgressBar, fit, summary
 
@@ -50,29 +50,30 @@ def seconds_per_step() -> dict[str, list[float]]:
     times: dict[str, list[float]] = {recipe.name: [] for recipe in LADDER}
     for _ in range(TIMING_ROUNDS):
         for recipe in LADDER:
-            run = fit(dataclasses.replace(recipe, steps_per_epoch=TIMING_STEPS, epochs=1, validation_examples=1))
+            run = whole(fit(dataclasses.replace(recipe, steps_per_epoch=TIMING_STEPS, epochs=1, validation_examples=1)))
             times[recipe.name].append(round(run.seconds / TIMING_STEPS, 5))
     return times
 
 
 def main() -> None:
-    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {"runs": []}
+    here = provenance("python benchmarks/recipes.py")
+    record = {"runs": []} | begun(RECORD, here)
     done = {(run["recipe"], run["seed"]) for run in record["runs"]}
     for seed in range(SEEDS_AT_THE_ENDS):
         for recipe in LADDER:
             if (recipe.name, seed) in done or (recipe not in (ORIGINAL, TUNED) and seed >= SEEDS_BETWEEN):
                 continue
-            run = without_times(summary(fit(recipe, seed=seed, callbacks=[ProgressBar()])))
+            run = without_times(summary(whole(fit(recipe, seed=seed, callbacks=[ProgressBar()]))))
             # Sums split among threads round otherwise, and training amplifies it: the number belongs to the result.
-            record["runs"].append(run | {"threads": torch.get_num_threads()})
-            RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            record["runs"].append(run | {"threads": torch.get_num_threads(), **made_at(here)})
+            save(record, RECORD)
     record = {
-        **provenance("python benchmarks/recipes.py"),
+        **here,
         "settings": {recipe.name: dataclasses.asdict(recipe) for recipe in LADDER},
         "seconds per step": seconds_per_step(),
         "runs": record["runs"],
     }
-    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    save(record, RECORD)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,14 @@ file. Where there is a GPU, it measures that.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
-from provenance import hardware, provenance
+from provenance import provenance, save
 from tqdm.auto import tqdm
 
-from course_utils import TUNED, Recipe, find_device, plots, seconds, train_step
+from course_utils import TUNED, Recipe, build_model, find_device, plots, seconds, train_step
 from course_utils.task import VOCABULARY_SIZE
-from course_utils.training import build_model
 
 RECORD = Path(__file__).with_suffix(".json")
 ROUNDS = 5
@@ -102,18 +100,19 @@ def picture(lever: str, milliseconds: dict[int, float], where: str) -> bytes:
 
 def main() -> None:
     device = find_device("auto")
-    where = torch.cuda.get_device_name() if device.type == "cuda" else hardware()
+    here = provenance("python benchmarks/scaling.py")
+    if device.type == "cuda":
+        here["hardware"] = torch.cuda.get_device_name()
     found = measured(device)
     record = {
-        **provenance("python benchmarks/scaling.py"),
-        "hardware": where,
+        **here,
         "network": dataclasses.asdict(TUNED),
         "milliseconds a step": found,
         "doubling stops paying at": {lever: stops_paying(lever, times) for lever, times in found.items()},
     }
-    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    save(record, RECORD)
     for lever, times in found.items():
-        RECORD.with_name(f"scaling-{lever}.png").write_bytes(picture(lever, times, where))
+        RECORD.with_name(f"scaling-{lever}.png").write_bytes(picture(lever, times, here["hardware"]))
 
 
 if __name__ == "__main__":

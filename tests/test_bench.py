@@ -1,6 +1,7 @@
 """The side-by-side comparison: who runs when, what counts, and what the report says. The competitors are fakes."""
 
 import json
+from pathlib import Path
 
 import bench
 import provenance
@@ -51,16 +52,55 @@ def test_everyone_runs_one_seed_before_anyone_runs_the_next(runs):
     assert runs[9:] == [("quick", seed) for seed in range(3, 10)]
 
 
-def test_a_stopped_comparison_goes_on_where_it_was(runs, monkeypatch):
-    record = bench.begun()
-    record["runs"] = [
-        {"competitor": "quick", "seed": 0, "parameters": 1, "examples": 1, "seconds": 1, "exact_match": 1}
-    ]
-    bench.RECORD.write_text(json.dumps(record), encoding="utf-8")
+def recorded():
+    return json.loads(bench.RECORD.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def begun_before(runs):
+    """A record with one run in it, from before runs named their commit and date."""
+    one = {"competitor": "quick", "seed": 0, "parameters": 1, "examples": 1, "seconds": 1, "exact_match": 1}
+    record = {**provenance.provenance("make bench"), "runs": [one]}
+    provenance.save(record, bench.RECORD)
+    return record
+
+
+def test_a_stopped_comparison_goes_on_where_it_was(runs, begun_before):
     bench.main()
     assert ("quick", 0) not in runs
-    assert len(runs) == 3 + 9 + 3
-    assert len(json.loads(bench.RECORD.read_text(encoding="utf-8"))["runs"]) == 16
+    assert len(runs) == 15
+    assert recorded()["runs"][:1] == begun_before["runs"]
+    assert len(recorded()["runs"]) == 16
+
+
+def test_a_run_is_credited_to_the_commit_it_was_made_at(runs, begun_before, monkeypatch):
+    monkeypatch.setattr(provenance, "commit", lambda: "4567def")
+    bench.main()
+    assert recorded()["commit"] == "0123abc"
+    assert {run.get("commit") for run in recorded()["runs"][1:]} == {"4567def"}
+    assert "commit 0123abc and 4567def." in bench.REPORT.read_text(encoding="utf-8")
+
+
+def test_a_write_that_is_broken_off_leaves_the_runs_so_far(runs, begun_before, monkeypatch):
+    before, write = bench.RECORD.read_bytes(), Path.write_text
+
+    def half(path, text, **options):
+        write(path, text[: len(text) // 2], **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(KeyboardInterrupt):
+        bench.main()
+    assert bench.RECORD.read_bytes() == before
+
+
+def test_the_picture_says_on_how_many_threads_it_was(runs, monkeypatch):
+    bench.main()
+    labels = []
+    draw = bench.plots.intervals
+    monkeypatch.setattr(bench.plots, "intervals", lambda *given: labels.append(given[-1]) or draw(*given))
+    bench.picture(recorded() | {"hardware": "A processor, with a comma, 7 threads"})
+    assert labels == ["seconds of training, 7 threads"]
 
 
 def test_times_of_two_machines_are_not_put_side_by_side(runs, monkeypatch):
@@ -72,7 +112,7 @@ def test_times_of_two_machines_are_not_put_side_by_side(runs, monkeypatch):
 
 def test_a_budget_counts_by_its_mean_and_a_race_by_each_run(runs):
     bench.main()
-    quick, yardstick, lost = bench.table(bench.begun())
+    quick, yardstick, lost = bench.table(recorded())
     assert [found["competitor"] for found in (quick, yardstick, lost)] == ["quick", bench.YARDSTICK, "lost"]
     assert (quick["got there"], quick["there"], quick["runs"]) == (True, 9, 10)
     assert quick["seconds"] == pytest.approx(5 + 4.5)
