@@ -392,7 +392,7 @@ EXHIBITS = _exhibits(
         "The loss stays high in batches, as if each example knew half of another's source.",
         StateReshaped,
         "Encoder",
-        "return hidden.transpose(0, 1).transpose(0, 1)",
+        "return hidden  # (L, B, H) already; from (B, L, H) take transpose(0, 1), and never reshape",
         threads=(
             Thread(
                 "Possible dimension transformation bug in RNNEncoder Bridge?",
@@ -410,7 +410,7 @@ EXHIBITS = _exhibits(
         "The same input gives another output when it is decoded again.",
         StateFromTheLastBatch,
         "Encoder",
-        "_, hidden = self.rnn(embedded)",
+        "_, hidden = self.rnn(embedded)  # and packed, where lengths are given: this one reads padding, too",
         threads=(Thread("Reset elmo states", "https://github.com/nyu-mll/jiant/pull/345"),),
     ),
     Exhibit(
@@ -824,8 +824,10 @@ def has_a_part_in_training(exhibit: Exhibit) -> bool:
 
 @functools.cache
 def _first_weights(exhibit: Exhibit | None) -> list[Tensor]:
-    first = dataclasses.replace(MUSEUM, steps_per_epoch=3, epochs=2)
-    return list(train(exhibit, recipe=first).model.state_dict().values())
+    run = train(exhibit, recipe=dataclasses.replace(MUSEUM, steps_per_epoch=3, epochs=2))
+    if run.interrupted:
+        raise KeyboardInterrupt  # and nothing is kept
+    return list(run.model.state_dict().values())
 
 
 def read(exhibit: Exhibit | None, run: Run) -> Readings:
@@ -833,7 +835,7 @@ def read(exhibit: Exhibit | None, run: Run) -> Readings:
     task = SubstringTask(run.recipe.length)
     source, target = held_out(task, EXAMINED)
     with opened(exhibit), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)  # for what drops at random where nothing should
+        training.seed_dropout(run.device, run.seed)  # for what drops at random where nothing should
         forced = predict(run.model, source, target, teacher_forcing_ratio=1.0)
         reported = training.evaluate(run.model, source, target)
         run.model.eval()

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
 
 # Okabe & Ito's palette: told apart with any kind of colour vision.
@@ -33,6 +33,7 @@ GREY = "#D9D9D9"
 NEARLY_WHITE = "#F2F2F2"
 STRUCTURE = "application/vnd.seq2seq-exactly.figure+json"  # beside the picture; programs that show it take no notice
 CLEAR_TREND = 0.5  # of the range
+FEW_DECADES = 1000  # up to this factor a logarithmic axis is labelled between the powers of ten, too
 LABELS_FIT = 12  # up to this many ticks a heat map labels each one
 
 
@@ -208,6 +209,10 @@ def lines(
                   marker=marker, markersize=4)  # fmt: skip
     if log_y:
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high < FEW_DECADES * low:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
     if x is None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes, title, x_label, y_label)
@@ -242,26 +247,35 @@ def bars(
     y_label: str,
     decimals: int = 2,
     points: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    level: tuple[str, float] | None = None,
     log_y: bool = False,
 ) -> Figure:
-    """A bar for each name in each group, its value on top; `points` shows the single runs behind each bar."""
-    figure, axes = _axes(max(1.15 * len(names) + 1.5, 5), 3.6)
+    """A bar for each name in each group, its value on top.
+
+    `points` shows the single seeds, beside the value; `level` a dashed line across, what it is and its height.
+    """
+    for_points = 0 if points is None else 1.1 * len(groups) * len(names)
+    figure, axes = _axes(max(1.15 * len(names) + 1.5, for_points, 5), 3.6)
     width = 0.8 / len(groups)
     for number, (group, values) in enumerate(groups.items()):
         places = [place - 0.4 + width * (number + 0.5) for place in range(len(names))]
         axes.bar(places, list(values), width * 0.92, label=group, color=COLOURS[number])
         dots = [[]] * len(places) if points is None else points[group]
         for place, value, runs in zip(places, values, dots, strict=True):
-            axes.plot([place] * len(runs), runs, "o", color="black", markersize=3, alpha=0.6)
-            top = max([value, *runs])  # the number stands above the bar and above its dots
-            label = f"{value:.0e}" if log_y else f"{value:.{decimals}f}"
-            axes.annotate(label, (place, top), (0, 4), textcoords="offset points", ha="center", fontsize=9)
+            aside = place + 0.36 * width  # so that no dot lies on the number
+            (drawn,) = axes.plot([aside] * len(runs), runs, "o", color="black", markeredgecolor="white", markersize=4.5)
+            text = f"{value:.2g}" if log_y else f"{value:.{decimals}f}"
+            axes.annotate(text, (place, value), (0, 4), textcoords="offset points", ha="center", fontsize=9)
+    if points is not None:
+        drawn.set_label("one seed")  # for all of them
+    if level is not None:
+        axes.axhline(level[1], label=level[0], color="black", linestyle="--", linewidth=1)
     if log_y:
         axes.set_yscale("log")
     axes.set_xticks(range(len(names)), names)
     axes.margins(y=0.15)
     _finish(axes, title, "", y_label)
-    if len(groups) > 1:
+    if len(groups) > 1 or points is not None or level is not None:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars, never over them
     return figure
 

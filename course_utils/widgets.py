@@ -15,7 +15,7 @@ from tqdm.notebook import tqdm
 
 from .errors import InputError
 from .plots import STRUCTURE, lines, png, structure
-from .training import Callback, Run
+from .training import ProgressBar, Run
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 LOSSES_PER_POINT = 16  # the live curve averages this many steps: single losses are too noisy to read
@@ -37,7 +37,8 @@ def explore(
 ) -> ipywidgets.VBox:
     """Controls above the picture that `draw` makes of their values; it is drawn anew when one of them moves.
 
-    For `measured` see `plots.show`.
+    The controls are those of `slider` and `dropdown`, named as `draw` takes them. Both ends of their ranges are drawn
+    at once, for the regression test alone: a `draw` that fails there fails here. For `measured` see `plots.show`.
     """
 
     def frame() -> Figure:
@@ -56,8 +57,27 @@ def explore(
     for control in controls.values():
         control.observe(redraw, names="value")
     box = ipywidgets.VBox([*controls.values(), picture])
-    show_widget(box, alt, {"image/png": still, STRUCTURE: structure(first, measured)})
+    ends = zip(*map(_ends, controls.values()), strict=True)
+    compared = structure(first, measured) | {
+        "controls": [_range(control) for control in controls.values()],
+        "at their ends": [structure(draw(**dict(zip(controls, values, strict=True))), measured) for values in ends],
+    }
+    show_widget(box, alt, {"image/png": still, STRUCTURE: compared})
     return box
+
+
+def _ends(control: ipywidgets.Widget) -> tuple[object, object]:
+    """The lowest and the highest value of a slider, the first and the last of a dropdown."""
+    if isinstance(control, ipywidgets.Dropdown):
+        return control.options[0][1], control.options[-1][1]
+    return control.min, control.max
+
+
+def _range(control: ipywidgets.Widget) -> str:
+    """What a slider or a dropdown offers, and where it begins: in words, which the regression test compares exactly."""
+    if isinstance(control, ipywidgets.Dropdown):
+        return f"{control.description}: {', '.join(name for name, _ in control.options)}, first {control.label}"
+    return f"{control.description}: {control.min} to {control.max}, first {control.value}"
 
 
 def slider(label: str, low: int, high: int, value: int | None = None) -> ipywidgets.IntSlider:
@@ -77,7 +97,10 @@ def slider(label: str, low: int, high: int, value: int | None = None) -> ipywidg
 
 def dropdown(label: str, options: Sequence[str] | Mapping[str, object], value: object = None) -> ipywidgets.Dropdown:
     """A choice among options, by their names; the first is chosen unless a value is given."""
-    options = list(options.items()) if isinstance(options, Mapping) else list(options)
+    options = list(options.items()) if isinstance(options, Mapping) else [(name, name) for name in options]
+    if value is not None and value not in [each for _, each in options]:
+        names = ", ".join(name for name, _ in options)
+        raise InputError(f"The menu {label!r} offers {names}: it cannot begin at {value!r}.")
     chosen = {} if value is None else {"value": value}
     return ipywidgets.Dropdown(
         options=options,
@@ -88,7 +111,7 @@ def dropdown(label: str, options: Sequence[str] | Mapping[str, object], value: o
     )
 
 
-class LiveTraining(Callback):
+class LiveTraining(ProgressBar):
     """A progress bar, the time left and the loss curve, drawn while a network trains in a notebook."""
 
     def on_start(self, run: Run) -> None:
@@ -99,16 +122,9 @@ class LiveTraining(Callback):
         box = ipywidgets.VBox([self.bar.container, self.picture])
         show_widget(box, "While the cell runs, a progress bar and the loss curve stand here.")
 
-    def on_step(self, run: Run) -> None:
-        self.bar.update()
-
     def on_epoch(self, run: Run) -> None:
-        last = run.history[-1]
-        self.bar.set_postfix_str(f"loss {last['loss']:.3f}, validation {last['validation_loss']:.3f}")
+        super().on_epoch(run)
         self.picture.value = png(loss_curve(run.step_losses))
-
-    def on_end(self, run: Run) -> None:
-        self.bar.close()
 
 
 def loss_curve(step_losses: list[float]) -> Figure:

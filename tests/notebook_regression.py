@@ -68,13 +68,18 @@ def repr_failure(cell: IPyNbCell, excinfo: pytest.ExceptionInfo) -> str:
         lines += [f"Is the change wanted? `make run NOTEBOOK={path.name[:2]}` stores what came. Read its diff first."]
     else:
         lines += [f"{error}:", *cut(plain(error.inner_traceback or "").strip().splitlines(), keep_end=True)]
-        # What follows would fail only for want of what this cell makes.
-        cell.session.shouldstop = "a cell failed, so the cells after it were not run"
+        lines += ["The cells after it are skipped: they would fail only for want of what it makes."]
+        cell.parent.failed = True
     return "\n".join(lines)
 
 
 nbval_compares, nbval_reports = IPyNbCell.compare_outputs, IPyNbCell.repr_failure
 IPyNbCell.compare_outputs, IPyNbCell.repr_failure = compare_outputs, repr_failure  # nbval has no hook for either
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if getattr(item.parent, "failed", False):
+        pytest.skip("A cell before this one failed.")
 
 
 def structure_differences(stored: object, came: object, place: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -437,6 +438,13 @@ def test_a_sick_run_differs_from_a_healthy_one_only_where_the_bug_is():
 
     assert torch.equal(weights(None), weights("state-not-carried"))
     assert not torch.equal(weights(None), weights("gradients-kept"))
+
+
+def test_an_interrupted_comparison_of_first_weights_is_not_kept(monkeypatch):
+    monkeypatch.setattr(museum, "fit", lambda *_, **__: SimpleNamespace(interrupted=True))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            museum._first_weights.__wrapped__(None)
 
 
 def test_which_exhibits_have_a_part_in_training_is_recorded():

@@ -79,16 +79,24 @@ def test_numbers_may_differ_by_rounding_and_words_not_at_all():
 SHOW = "from course_utils import plots, show\nshow(plots.lines({'a': [1.0, 2.0]}, 'T', 'x', 'y'), 'A line.')"
 
 
-def run(tmp_path: Path, code: list[str], outputs: list) -> subprocess.CompletedProcess:
+def run(folder: Path, code: list[str], outputs: list) -> subprocess.CompletedProcess:
     """nbval, with the course's settings, on a notebook of these cells with these stored outputs."""
+    write(folder / "07_small.ipynb", code, outputs)
+    return nbval(folder)
+
+
+def write(path: Path, code: list[str], outputs: list) -> None:
     cells = [
         nbformat.v4.new_code_cell(source, outputs=stored, execution_count=number)
         for number, (source, stored) in enumerate(zip(code, outputs, strict=True), start=1)
     ]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "07_small.ipynb")
-    command = [sys.executable, "-m", "pytest", "-c", ROOT / "tests" / "nbval.ini", "--rootdir", ROOT, "--nbval"]
-    command += ["--nbval-current-env", "07_small.ipynb"]
-    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+def nbval(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pytest", "-c", ROOT / "tests" / "nbval.ini", "--rootdir", folder, "--nbval"]
+    command += ["--nbval-current-env", *options, *sorted(folder.glob("*.ipynb"))]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def printed(text: str) -> list:
@@ -113,12 +121,19 @@ def test_a_changed_result_is_told_in_a_few_lines(tmp_path):
     assert len(done.stdout.splitlines()) < 25
 
 
-def test_a_cell_that_fails_ends_the_run_and_says_why(tmp_path):
+def test_a_cell_that_fails_ends_its_notebook_and_says_why(tmp_path):
     done = run(tmp_path, ["x = 1\ny = x / 0", "print(y)"], [[], printed("1\n")])
     assert done.returncode != 0
     assert "ZeroDivisionError: division by zero" in done.stdout
-    assert "the cells after it were not run" in done.stdout
+    assert "The cells after it are skipped" in done.stdout
     assert "NameError" not in done.stdout
+
+
+def test_the_notebooks_after_one_that_fails_are_still_run(tmp_path):
+    write(tmp_path / "07_small.ipynb", ["1 / 0", "print(1)"], [[], printed("1\n")])
+    write(tmp_path / "08_other.ipynb", ["print(1)"], [printed("1\n")])
+    done = nbval(tmp_path, "-n", "1", "--dist", "loadfile")
+    assert "1 failed, 1 passed, 1 skipped" in done.stdout
 
 
 def test_a_changed_figure_fails_and_both_can_be_looked_at(tmp_path):

@@ -116,6 +116,15 @@ def test_lines_draw_each_series():
     assert (axes.get_title("left"), axes.get_xlabel(), axes.get_ylabel()) == ("Title", "x", "y")
 
 
+@pytest.mark.parametrize(("values", "labels"), [([2.3, 0.02], ["0.05", "0.5", "1", "2"]), ([1.0, 1e-6], [])])
+def test_a_logarithmic_axis_is_labelled_between_powers_of_ten_where_it_has_few(values, labels):
+    figure = plots.lines({"one": values}, "Title", "x", "y", log_y=True)
+    plots.png(figure)  # draws it
+    found = {label.get_text() for label in figure.axes[0].get_yticklabels()}
+    assert found >= set(labels)
+    assert labels or "0.5" not in found
+
+
 def test_a_single_line_needs_no_legend_and_counts_from_zero():
     axes = plots.lines({"one": [5.0, 6.0]}, "Title", "x", "y").axes[0]
     assert axes.get_legend() is None
@@ -140,15 +149,22 @@ def test_bars_show_values_and_the_runs_behind_them():
     assert [bar.get_height() for bar in axes.patches] == [0.5, 0.25, 1, 2]
     assert texts(figure) == ["0.50", "0.25", "1.00", "2.00"]
     assert [list(line.get_ydata()) for line in axes.lines if len(line.get_ydata())] == [[0.4, 0.6], [0.2, 0.3]]
-    assert [text.xy[1] for text in axes.texts] == [0.6, 0.3, 1, 2]  # above the bar and above its dots
+    assert [text.xy[1] for text in axes.texts] == [0.5, 0.25, 1, 2]  # on the bar, and its dots aside
+    assert all(line.get_xdata()[0] > text.xy[0] for line, text in zip(axes.lines[:2], axes.texts[:2], strict=True))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
-    assert axes.get_legend() is not None
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one seed", "left", "right"]
+
+
+def test_a_level_is_a_dashed_line_across_the_bars():
+    axes = plots.bars({"only": [1.0, 2.0]}, ["a", "b"], "Title", "y", level=("chance", 0.25)).axes[0]
+    assert [list(line.get_ydata()) for line in axes.lines if line.get_linestyle() == "--"] == [[0.25, 0.25]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["chance", "only"]
 
 
 def test_bars_on_a_logarithmic_scale_are_labelled_by_their_magnitude():
     figure = plots.bars({"only": [1e-6, 0.5]}, ["a", "b"], "Title", "y", log_y=True)
     assert figure.axes[0].get_yscale() == "log"
-    assert texts(figure) == ["1e-06", "5e-01"]
+    assert texts(figure) == ["1e-06", "0.5"]
 
 
 def test_bars_of_one_group_need_no_legend():

@@ -5,7 +5,7 @@ import dataclasses
 import ipywidgets
 import pytest
 
-from course_utils import fit, plots, widgets
+from course_utils import Callback, fit, plots, widgets
 
 
 @pytest.fixture
@@ -32,6 +32,32 @@ def test_an_explorer_shows_a_still_picture_and_its_description(shown):
         2,  # of the format in which frontends look for widgets
         0,
     )
+
+
+def test_what_its_controls_offer_belongs_to_what_is_compared(shown):
+    def draw_three(height, width, name):
+        return plots.bars({width: [height * name]}, ["a"], "Title", "y")
+
+    widgets.explore(
+        draw_three,
+        "A bar.",
+        measured=True,
+        height=widgets.slider("height", 1, 5, 2),
+        width=widgets.dropdown("width", ["thin", "thick", "thicker"], "thick"),
+        name=widgets.dropdown("name", {"A": 1, "B": 2}),
+    )
+    assert shown[0][0][plots.STRUCTURE] == plots.structure(draw_three(2, "thick", 1), True) | {
+        "controls": ["height: 1 to 5, first 2", "width: thin, thick, thicker, first thick", "name: A, B, first A"],
+        "at their ends": [
+            plots.structure(draw_three(1, "thin", 1), True),
+            plots.structure(draw_three(5, "thicker", 2), True),
+        ],
+    }
+
+
+def test_an_explorer_that_cannot_draw_an_end_of_a_slider_says_so_at_once(shown):
+    with pytest.raises(ZeroDivisionError):
+        widgets.explore(lambda height: draw(1 / (5 - height)), "A bar.", height=widgets.slider("height", 1, 5, 2))
 
 
 def test_moving_a_slider_draws_the_picture_anew(shown):
@@ -74,6 +100,11 @@ def test_a_dropdown_takes_names_or_values_by_name():
     assert named.value == 1
 
 
+def test_a_dropdown_cannot_begin_at_what_it_does_not_offer(refused):
+    with refused("The menu 'x' offers A, B: it cannot begin at 3"):
+        widgets.dropdown("x", {"A": 1, "B": 2}, 3)
+
+
 def test_a_widget_without_a_still_picture_has_text_and_html(shown):
     widgets.show_widget(ipywidgets.HTML(), "text", {"text/html": "<p>text</p>"})
     data, metadata = shown[0]
@@ -102,7 +133,7 @@ def test_the_loss_curve_can_be_drawn_before_the_first_step():
 
 
 def test_live_training_ends_well_when_a_run_is_interrupted(shown, recipe):
-    class Stop(widgets.Callback):
+    class Stop(Callback):
         def on_step(self, run):
             raise KeyboardInterrupt
 
