@@ -6,7 +6,7 @@ A general mutation tool changes operators, numbers and conditions. These are the
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # Where these methods and functions of tensors take an axis, as `dim=` or at this position.
 AXIS_AT = {
@@ -20,17 +20,19 @@ DROPPED_CALLS = ("detach", "clone", "zero_grad", "contiguous", "item", "abs", "e
 
 def mutations(source: str) -> Iterator[tuple[str, int, str]]:
     """(kind, line number, the whole changed source) for each place and kind."""
+    lines = [line.encode() for line in source.splitlines(keepends=True)]  # the positions of `ast` count bytes
+
+    def text(part: ast.AST) -> str:  # as `ast.get_source_segment`, which splits the source into lines each time
+        *whole, last = lines[part.lineno - 1 : part.end_lineno]
+        return b"".join([*whole, last[: part.end_col_offset]])[part.col_offset :].decode()
+
     for node in ast.walk(ast.parse(source)):
-        for kind, part, new in _changes(node, source):
-            yield kind, part.lineno, _replaced(source, part, new)
+        for kind, part, new in _changes(node, text):
+            yield kind, part.lineno, _replaced(lines, part, new)
 
 
-def _changes(node: ast.AST, source: str) -> Iterator[tuple[str, ast.AST, str]]:
+def _changes(node: ast.AST, text: Callable[[ast.AST], str]) -> Iterator[tuple[str, ast.AST, str]]:
     """(kind, the part of the program to replace, its replacement)."""
-
-    def text(part: ast.AST) -> str:
-        return ast.get_source_segment(source, part) or ""
-
     if isinstance(node, ast.Call):
         yield from _changed_calls(node, text)
     elif isinstance(node, ast.Attribute) and node.attr in OTHER_MODE:
@@ -51,7 +53,7 @@ def _changes(node: ast.AST, source: str) -> Iterator[tuple[str, ast.AST, str]]:
         yield "swapped results", node.value, f"{text(second)}, {text(first)}"
 
 
-def _changed_calls(node: ast.Call, text) -> Iterator[tuple[str, ast.AST, str]]:
+def _changed_calls(node: ast.Call, text: Callable[[ast.AST], str]) -> Iterator[tuple[str, ast.AST, str]]:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
     for keyword in node.keywords:
         if keyword.arg in ("dim", "axis"):
@@ -85,8 +87,7 @@ def _is_one(part: ast.expr | None) -> bool:
     return isinstance(part, ast.Constant) and part.value == 1
 
 
-def _replaced(source: str, part: ast.AST, new: str) -> str:
-    lines = [line.encode() for line in source.splitlines(keepends=True)]  # the positions of `ast` count bytes
+def _replaced(lines: list[bytes], part: ast.AST, new: str) -> str:
     before = b"".join(lines[: part.lineno - 1]) + lines[part.lineno - 1][: part.col_offset]
     after = lines[part.end_lineno - 1][part.end_col_offset :] + b"".join(lines[part.end_lineno :])
     return (before + new.encode() + after).decode()

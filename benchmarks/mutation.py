@@ -128,12 +128,12 @@ def programs() -> dict[tuple[str, int | None], str]:
 def places(file: str, cell: int | None, source: str) -> list[Place]:
     """Every place of a program at which something that runs can be changed."""
     found = []
-    tree = get_ast(source)
+    nodes = list(ast_nodes(get_ast(source)))
     for name in operator_names():
         if get_operator(name).arguments():
             continue  # these insert names that must be given
         operator = get_operator(name)()
-        spans = [span for node in ast_nodes(tree) for span in operator.mutation_positions(node)]
+        spans = [span for node in nodes for span in operator.mutation_positions(node)]
         kind = name.removeprefix("core/")
         found += [Place(file, cell, kind, number, start[0]) for number, (start, _) in enumerate(spans)]
     numbers: Counter = Counter()

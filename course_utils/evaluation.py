@@ -203,8 +203,10 @@ def table_of_mistakes(found: list[Mistake], limit: int = 10) -> str:
     kinds = [kind for kind, _ in counts.most_common()]
     width = max(map(len, kinds))
     lines = [f"{kind:<{width}}  {counts[kind]:>6,}" for kind in kinds]
-    lines += ["", f"{'source':<21}{'output':<17}{'target':<17}kind"]
+    rows = [("source", "output", "target", "kind")]
     for mistake in sorted(found, key=lambda mistake: kinds.index(mistake.kind))[:limit]:
-        source, output, target = (" ".join(map(str, row)) for row in (mistake.source, mistake.output, mistake.target))
-        lines.append(f"{source:<21}{output:<17}{target:<17}{mistake.kind}")
+        tokens = (" ".join(map(str, row)) for row in (mistake.source, mistake.output, mistake.target))
+        rows.append((*tokens, mistake.kind))
+    *widths, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines += ["", *("  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows)]
     return "\n".join(lines)

@@ -66,13 +66,18 @@ def step_of(rung: Rung, device: torch.device, recipe: Recipe = TUNED) -> Callabl
 
 
 def climb(
-    device: torch.device, rungs: Sequence[Rung] = RUNGS, recipe: Recipe = TUNED, rounds: int = 5, n_steps: int = 20
+    device: torch.device | str,
+    rungs: Sequence[Rung] = RUNGS,
+    recipe: Recipe = TUNED,
+    rounds: int = 5,
+    n_steps: int = 20,
 ) -> list[dict]:
     """What a step costs on each rung: a dict each of name, batch_size, seconds and examples_per_second.
 
     Seconds are the median of some rounds of so many steps, with all rungs in each round, so that a slow spell of the
     machine hits all alike.
     """
+    device = torch.device(device)
     steps = {rung: step_of(rung, device, recipe) for rung in rungs if device.type == "cuda" or not rung.captured}
     for step in steps.values():
         for _ in range(WARM_UP_STEPS + 1):  # the last of them records a step that is to be captured

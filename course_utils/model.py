@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         self.rnn = nn.GRU(emb_dim, hidden_dim, n_layers, dropout=_between_layers(dropout, n_layers), batch_first=True)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, source: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """source (B, S) -> hidden (L, B, H).
 
         With lengths (B,) the state is that after each row's last real token, whatever stands
@@ -45,6 +45,7 @@ class Encoder(nn.Module):
         """
         embedded = self.dropout(self.embedding(source))  # (B, S, E)
         if lengths is not None:
+            lengths = torch.as_tensor(lengths)
             _check_lengths(lengths, *source.shape)
             embedded = pack_padded_sequence(
                 embedded,
@@ -113,10 +114,12 @@ class Seq2Seq(nn.Module):
             return self.decoder(shift_right(target), hidden)[0]
         if coins is None:
             coins = flip_coins(n_steps, teacher_forcing_ratio, generator)
-        coins = torch.as_tensor(coins, dtype=torch.bool)
+        coins = torch.as_tensor(coins)
+        if coins.is_floating_point():
+            raise InputError("Coins are truth values, not shares: draw them first, as `flip_coins` does.")
         if coins.shape not in [(n_steps,), tuple(target.shape)]:
             raise InputError(f"Coins must have shape ({n_steps},) or {tuple(target.shape)}, not {tuple(coins.shape)}.")
-        coins = coins.to(source.device).expand_as(target)
+        coins = coins.to(source.device, torch.bool).expand_as(target)
         token = start_tokens(source)
         logits = []
         for step in range(n_steps):

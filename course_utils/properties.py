@@ -35,10 +35,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import UninitializedParameter
 
 from .errors import InputError
 from .evaluation import evaluating, exact_match, token_accuracy
 from .task import END_TOKEN, START_TOKEN, SubstringTask
+from .training import seed_dropout
 
 ROWS = 6  # of the examples drawn where none are given: no power of two, and no other size in the course
 LENGTH = 9  # of their sources
@@ -187,20 +189,26 @@ def diagnose(
     source (B, S) and target (B, T) are examples that it accepts, at least four, with rows that differ; where none are
     given, they are drawn from the course's task. For the other parts see the top of this module.
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"A model is examined, an nn.Module, not a {type(model).__name__}.")
     if (source is None) != (target is None):
         raise InputError("Give both source and target, or neither.")
     if source is None:
         source, target = SubstringTask(LENGTH).sample(ROWS, torch.Generator().manual_seed(0))
-    if len(source) != len(target) or len(source) < FEWEST_ROWS:
-        raise InputError(f"At least {FEWEST_ROWS} examples are needed, as many sources as targets.")
+    if not all(isinstance(examples, Tensor) and examples.dim() == 2 for examples in (source, target)):
+        raise InputError("Source and target are tensors of tokens, (B, S) and (B, T).")
+    if len(source) != len(target) or len(source.unique(dim=0)) < FEWEST_ROWS:
+        raise InputError(f"At least {FEWEST_ROWS} different examples are needed, as many sources as targets.")
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    if device.type == "mps":
+        raise InputError("The examination is in float64, which this GPU does not have: move the model to the CPU.")
     subject = Subject(
         model, source.to(device), target.to(device), loss, train_step, evaluate, start_token, end_token, padding
     )
     findings: list[Finding] = []
     unfit: dict[str, str] = {}  # by what a property is of, the reason why nothing more can be said of it
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
+        seed_dropout(device, 0)
         model = _redrawn_to_vary(subject)
         for one in PROPERTIES:
             if one.of in unfit:
@@ -217,17 +225,25 @@ def _redrawn_to_vary(subject: Subject) -> nn.Module:
     """The model with weights by which rows end at different places, where a few draws find such weights."""
     for seed in range(DRAWS):
         model = redrawn(subject.model, seed)
-        with contextlib.suppress(Exception):  # of a model that cannot decode, the properties will say so
+        with contextlib.suppress(Exception), torch.no_grad():  # if it cannot decode, the properties will say so
             output = dataclasses.replace(subject, model=model).written()
             ends = output[:, :-1] == subject.end_token
             if ends.any() and len(ends.int().argmax(dim=1).unique()) > 1:
-                return model
+                return redrawn(subject.model, seed)  # one that was not called yet, and keeps nothing of a call
     return redrawn(subject.model)
 
 
 def redrawn(model: nn.Module, seed: int = 0) -> nn.Module:
     """A copy in float64 and eval mode, its weights drawn anew: outputs vary, and none is saturated by its size."""
-    model = copy.deepcopy(model).double().eval()
+    try:
+        model = copy.deepcopy(model).double().eval()
+    except (RuntimeError, TypeError) as error:  # PyTorch copies no tensor that has a gradient to pass on
+        raise InputError(
+            f"The model cannot be copied: {str(error).splitlines()[0]} Does it keep a tensor of its last call, or "
+            "something else that cannot be copied? Keep tensors detached, and nothing but weights and plain data."
+        ) from error
+    if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+        raise InputError("The model has layers that have no weights yet: call the model once, and examine it then.")
     generator = torch.Generator().manual_seed(seed)
     embeddings = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
     with torch.no_grad():
@@ -287,7 +303,7 @@ def batch_independent(subject: Subject) -> float:
 
 
 def padding_invariant(subject: Subject) -> float:
-    """The largest change of a logit when what stands in a source's padding is something else, or nothing."""
+    """The largest change of a logit when what stands in a source's padding is something else."""
     if not _takes_lengths(subject.model):
         raise DoesNotApply("there is no encoder that takes lengths")
     padded, lengths = _padded(subject)
@@ -446,7 +462,7 @@ def padding_is_neutral(subject: Subject) -> float:
 
 def step_starts_clean(subject: Subject) -> float:
     """How far a step leads elsewhere because gradients were left from the one before."""
-    step, model = subject.part("train_step"), _set_dropout(subject.model, 0.0)
+    step, model = subject.part("train_step"), _set_dropout(subject.model, 0.0).train()
     left = copy.deepcopy(model)
     for parameter in left.parameters():
         parameter.grad = torch.full_like(parameter, 1 / parameter.numel())
@@ -460,8 +476,9 @@ def step_reports_its_loss(subject: Subject) -> float:
     loss, step, model = subject.part("loss"), subject.part("train_step"), _set_dropout(subject.model, 0.0)
     with torch.no_grad():
         expected = loss(subject.forced(), subject.target)
-    reported = step(model, torch.optim.SGD(model.parameters(), lr=LEARNING_RATE), subject.source, subject.target)
-    return abs(float(reported) - expected.item())
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+    reported = torch.as_tensor(step(model.train(), optimizer, subject.source, subject.target))
+    return abs(reported.item() - expected.item())
 
 
 # --- the evaluation ---------------------------------------------------------------------------------------------------
@@ -527,7 +544,7 @@ def _read_by_decoder(subject: Subject, source: Tensor, target: Tensor, lengths: 
 
 
 def _logits_and_targets(subject: Subject) -> tuple[Tensor, Tensor]:
-    """Random logits, and targets among which no two neighbours are alike and which end in no end token by accident."""
+    """Random logits, and targets among which no two neighbours are alike."""
     with torch.no_grad():
         logits = subject.forced()
     generator = torch.Generator().manual_seed(0)

@@ -23,7 +23,7 @@ WARM_UP_STEPS = 3  # kernels are loaded, the optimizer makes its averages; as ma
 
 
 class CapturedStep:
-    """A training step that is recorded once and then replayed: called as `train_step` is, and with the same losses.
+    """A training step, recorded once and then replayed: called as `train_step` is, but for coins, with equal losses.
 
     The first three calls take the step as it is, on a stream of their own. The fourth records it and, as all later ones
     do, replays the recording. So every call must be for the same model and optimizer, and for batches of one size.
@@ -31,8 +31,8 @@ class CapturedStep:
     every replay. Raises InputError where there is no GPU to replay on, and for a call unlike the recorded one.
     """
 
-    def __init__(self, train_step: Callable[..., Tensor], device: torch.device) -> None:
-        if device.type != "cuda":
+    def __init__(self, train_step: Callable[..., Tensor], device: torch.device | str) -> None:
+        if torch.device(device).type != "cuda":
             raise InputError("Only a GPU replays a captured step: train on one (--device cuda), or without --captured.")
         self.train_step = train_step
         self.stream = torch.cuda.Stream(device)

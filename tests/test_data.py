@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from course_utils import SubstringTask, SyntheticDataset, batches, generate_example, held_out
@@ -89,6 +90,22 @@ def test_weighted_batches_bring_long_substrings_more_often():
         expected = weight / sum(weights.values())
         share = (source[:, :2] == torch.tensor(pair)).all(dim=1).double().mean().item()
         assert share == pytest.approx(expected, abs=5 * (expected / 100_000) ** 0.5)
+
+
+class NothingIsLookedAt(TorchDispatchMode):
+    """Fails where a number is read, for which a GPU would have to be waited for."""
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        if operation in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+            raise AssertionError("A number was looked at while batches were drawn.")
+        return operation(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("length_weight", [0.0, 2.0])
+def test_drawing_never_waits_for_a_gpu(length_weight):
+    drawn = batches(SubstringTask(), 8, 3, torch.Generator().manual_seed(0), length_weight)
+    with NothingIsLookedAt():
+        assert len(list(drawn)) == 3
 
 
 def test_held_out_examples_are_these():

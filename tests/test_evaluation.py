@@ -284,6 +284,21 @@ def test_the_table_counts_kinds_and_shows_examples_the_commonest_first():
     ]
 
 
+@pytest.mark.parametrize("length", [4, 6, 11])
+def test_the_columns_of_the_table_are_as_wide_as_their_rows(length):
+    source, target = SubstringTask(length).sample(20, torch.Generator().manual_seed(0))
+    found = mistakes(source, torch.zeros_like(target), target)
+    _, _, heading, *rows = table_of_mistakes(found).splitlines()
+    wide, narrow = max(6, 2 * length - 1), max(6, 2 * length - 5)
+    assert heading == f"{'source':<{wide}}  {'output':<{narrow}}  {'target':<{narrow}}  kind"
+    assert len(rows) == 10
+    for row, mistake in zip(rows, found, strict=False):
+        columns = (row[:wide], row[wide + 2 :][:narrow], row[wide + narrow + 4 :][:narrow])
+        texts = [" ".join(map(str, tokens)) for tokens in (mistake.source, mistake.output, mistake.target)]
+        assert [column.rstrip() for column in columns] == texts
+        assert row[wide + 2 * narrow + 6 :] == mistake.kind
+
+
 def test_the_table_counts_all_mistakes_but_shows_a_few():
     found = mistakes(SOURCE[1:2].expand(5_000, 6), OUTPUT[1:2].expand(5_000, 4), TARGET[1:2].expand(5_000, 4))
     lines = table_of_mistakes(found, limit=3).splitlines()

@@ -100,7 +100,7 @@ def test_rungs_are_timed_in_turn_after_a_warm_up(recipe, monkeypatch):
     monkeypatch.setattr(ladder, "step_of", step_of)
     monkeypatch.setattr(ladder, "seconds", seconds)
     rungs = (Rung("a", 10), Rung("b", 20), CAPTURED)
-    rows = climb(CPU, rungs, recipe, rounds=3, n_steps=2)
+    rows = climb("cpu", rungs, recipe, rounds=3, n_steps=2)
     assert rows == [
         {"name": "a", "batch_size": 10, "seconds": 1.0, "examples_per_second": 10.0},
         {"name": "b", "batch_size": 20, "seconds": 2.5, "examples_per_second": 8.0},

@@ -227,6 +227,11 @@ def test_lengths_outside_the_source_are_refused(length, model, examples, refused
         model.encoder(examples[0][:2], torch.tensor([5, length]))
 
 
+def test_lengths_may_be_a_list(model, examples):
+    source = examples[0][:4]
+    assert torch.equal(model.encoder(source, LENGTHS.tolist()), model.encoder(source, LENGTHS))
+
+
 def test_lengths_must_be_one_for_each_source(model, examples, refused):
     with refused("[Ll]engths"):
         model.encoder(examples[0][:4], torch.tensor([5, 5, 5]))
@@ -336,7 +341,18 @@ def test_given_coins_replace_the_flips(model, examples):
 @pytest.mark.parametrize("shape", [(7,), (8, 20), (20, 1), (1, 8), ()])
 def test_coins_of_another_shape_are_refused(shape, model, examples, refused):
     with refused(r"Coins must have shape \(8,\) or \(20, 8\)"):
-        model(*examples, coins=torch.ones(shape))
+        model(*examples, coins=torch.ones(shape, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("coins", [[0.9] * 8, torch.full((20, 8), 0.1)])
+def test_coins_that_are_shares_are_refused(coins, model, examples, refused):
+    with refused("Coins are truth values"):
+        model(*examples, coins=coins)
+
+
+def test_coins_may_be_zeros_and_ones(model, examples):
+    coins = [1, 0, 0, 1, 1, 0, 1, 0]
+    assert torch.equal(model(*examples, coins=coins), model(*examples, coins=torch.tensor(coins) == 1))
 
 
 # --- The whole network ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import threading
 import time
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from course_utils import FASTEST, ORIGINAL, PROPERTIES, SMALL, SubstringTask, build_model, diagnose, fit, properties
 from course_utils.evaluation import evaluate, token_loss
+from course_utils.model import Decoder, Encoder, Seq2Seq
 from course_utils.museum import EXHIBITS, opened
 from course_utils.properties import Diagnosis, DoesNotApply, Finding, Property, Subject
 from course_utils.training import train_step
@@ -196,13 +198,82 @@ def test_a_state_may_be_anything_that_the_decoder_takes():
     ("source", "target", "words"),
     [
         (torch.ones(4, 6).long(), None, "both source and target"),
-        (torch.ones(3, 6).long(), torch.ones(3, 4).long(), "At least 4 examples"),
-        (torch.ones(5, 6).long(), torch.ones(4, 4).long(), "as many sources as targets"),
+        (torch.ones(3, 6).long(), torch.ones(3, 4).long(), "At least 4 different examples"),
+        (torch.ones(5, 6).long(), torch.ones(5, 4).long(), "At least 4 different examples"),
+        (torch.eye(5, 6).long(), torch.ones(4, 4).long(), "as many sources as targets"),
+        ([[1, 2]] * 4, [[1]] * 4, "are tensors of tokens"),
+        (torch.eye(5, 6).long(), torch.ones(5).long(), "are tensors of tokens"),
     ],
 )
 def test_unfit_examples_are_refused(source, target, words, refused):
     with refused(words):
         diagnose(build_model(SMALL), source, target)
+
+
+def test_what_is_no_model_is_refused(refused):
+    with refused("not a type"):
+        diagnose(Seq2Seq)
+
+
+def test_a_model_on_a_gpu_without_float64_is_refused(refused):
+    model = build_model(SMALL)
+    model.parameters = lambda: iter([SimpleNamespace(device=torch.device("mps"))])
+    with refused("move the model to the CPU"):
+        diagnose(model)
+
+
+class Keeps(Decoder):
+    """Keeps its last logits, as decoders keep their attention for a picture."""
+
+    def forward(self, tokens, hidden):
+        logits, hidden = super().forward(tokens, hidden)
+        self.last = logits.softmax(-1)
+        return logits, hidden
+
+
+def test_a_model_that_keeps_what_it_computed_is_examined_before_it_is_called(refused):
+    shape = (10, 6, 8, 1, 0.0)
+    model = Seq2Seq(Encoder(*shape), Keeps(*shape))
+    assert diagnose(model).healthy
+    source, target = SubstringTask().sample(4, torch.Generator().manual_seed(0))
+    model(source, target, 1.0)
+    with refused("keep a tensor of its last call"):
+        diagnose(model)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [(threading.Lock(), "cannot be copied: cannot pickle"), (nn.LazyLinear(3), "call the model once")],
+    ids=["a lock", "a layer without weights"],
+)
+def test_a_model_that_cannot_be_copied_or_redrawn_is_refused(part, words, refused):
+    model = build_model(SMALL)
+    model.decoder.part = part
+    with refused(words):
+        diagnose(model)
+
+
+def test_a_step_is_examined_in_training_mode_and_may_report_its_loss_as_it_is():
+    modes = []
+
+    def step(model, optimizer, source, target):
+        modes.append(model.training)
+        loss = token_loss(model(source, target, 1.0), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    assert diagnose(build_model(SMALL), train_step=step, loss=token_loss).healthy
+    assert set(modes) == {True}
+
+
+def test_only_the_generators_of_the_models_device_are_seeded(monkeypatch):
+    def seed_every_gpu(seed):
+        raise AssertionError("All GPUs' generators are seeded, which are the caller's.")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seed_every_gpu)
+    diagnose(build_model(SMALL))
 
 
 def test_four_examples_are_enough():

@@ -112,7 +112,7 @@ def test_a_captured_step_forces_and_clips_as_the_plain_one_does_unless_told_othe
 
 def test_without_a_gpu_nothing_is_captured(refused):
     with refused("Only a GPU replays a captured step"):
-        CapturedStep(train_step, torch.device("cpu"))
+        CapturedStep(train_step, "cpu")
 
 
 # --- The clock --------------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_without_a_gpu_nothing_is_captured(refused):
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
 def test_seconds_are_those_of_the_work(device):
     assert 0.05 <= seconds(lambda: time.sleep(0.05), device) < 1
-    assert seconds(lambda: None, device) < 0.05
+    assert min(seconds(lambda: None, device) for _ in range(3)) < 0.05  # another program may come between once
 
 
 @pytest.mark.parametrize("device", ["cuda", torch.device("cuda", 1)])

@@ -3,9 +3,11 @@
 import dataclasses
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 from pathlib import Path
 
 import nbformat
@@ -75,6 +77,15 @@ def test_an_environment_whose_python_is_gone_is_refused(environment):
     assert "make clean" in refusal(environment.main)
 
 
+def test_an_environment_whose_making_was_broken_off_before_pip_is_refused(environment, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "environment", environment)
+    homes = load("homes")
+    venv.create(tmp_path / "begun", with_pip=False)
+    for module, name in ((environment, "VENV"), (homes, "HOMES")):
+        monkeypatch.setattr(module, name, tmp_path / "begun")
+        assert "begun is broken, its Python or pip does not run: `make clean`" in refusal(module.main)
+
+
 def test_a_missing_package_is_named(environment):
     (environment.ROOT / "requirements.txt").write_text("pytest==1.2.3\n", encoding="utf-8")
     assert "pytest 1.2.3 is wanted" in refusal(
@@ -135,6 +146,45 @@ def test_the_readers_copies_are_made_once_and_never_overwritten(tmp_path):
     (source / "02.ipynb").write_text("new", encoding="utf-8")
     assert lab.copy_missing(source, copy) == ["02.ipynb"]
     assert (copy / "01.ipynb").read_text(encoding="utf-8") == "solved"
+
+
+def test_a_copy_that_is_broken_off_is_made_again(tmp_path, monkeypatch):
+    lab = load("lab")
+    source, copy = tmp_path / "notebooks", tmp_path / "mine"
+    source.mkdir()
+    (source / "01.ipynb").write_text("new", encoding="utf-8")
+
+    def half(_, to):
+        Path(to).write_text("ne", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lab.shutil, "copyfile", half)
+        with pytest.raises(KeyboardInterrupt):
+            lab.copy_missing(source, copy)
+    assert lab.copy_missing(source, copy) == ["01.ipynb"]
+    assert [path.name for path in copy.iterdir()] == ["01.ipynb"]
+    assert (copy / "01.ipynb").read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("1 / 0", "ZeroDivisionError"), ("while True: pass", "timed out"), ("import os; os._exit(1)", "died")],
+)
+def test_a_notebook_that_does_not_come_to_its_end_is_named_and_left_as_it_was(code, words, tmp_path, monkeypatch):
+    path = tmp_path / "small.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), path)
+    before = path.read_bytes()
+    notebooks = load("notebooks")
+    monkeypatch.setattr(notebooks, "SECONDS_PER_CELL", 2)
+    monkeypatch.setenv("IPYTHONDIR", "set by main")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        notebooks.main([str(path)])
+    first, rest = stopped.value.code.split("\n", 1)
+    assert first == f"{path}: a cell failed, and the notebook was left as it was."
+    assert words in rest
+    assert path.read_bytes() == before
 
 
 def test_storing_outputs_twice_gives_the_same_bytes(tmp_path):
@@ -259,6 +309,15 @@ def test_the_environments_agree():
     assert "--editable ." in pins.splitlines()
 
 
+def test_no_file_is_both_tracked_and_ignored():
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("This copy of the course is not a git repository.")
+    # .gitignore alone: what else a reader's own git ignores is theirs
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-per-directory=.gitignore"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+
+
 # --- Verifying --------------------------------------------------------------------------------------------------------
 
 
@@ -307,8 +366,12 @@ def test_a_network_with_errors_disagrees(exact_four, monkeypatch):
 
 
 def test_an_interrupted_comparison_says_so(exact_four, monkeypatch):
-    tool, certificate, _ = exact_four
-    monkeypatch.setattr(tool, "count_errors", lambda *_, **__: dataclasses.replace(certificate, pieces=[]))
+    tool, _, _ = exact_four
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tool, "count_errors", interrupted)
     assert refusal(lambda: tool.holds("four", 1)) == "Interrupted: nothing was compared."
 
 
