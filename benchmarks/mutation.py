@@ -345,13 +345,6 @@ def _end(process: subprocess.Popen) -> None:
     process.stdout.close()
 
 
-def _code(text: str, cell: int | None) -> str:
-    if cell is None:
-        return text
-    cells = nbformat.reads(text, as_version=4).cells
-    return next(one.source for one in cells if one.get("execution_count") == cell)
-
-
 def _with_code(text: str, cell: int | None, new: str) -> str:
     if cell is None:
         return new

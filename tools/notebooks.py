@@ -20,6 +20,9 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from course_utils.training import written_whole
+
+ROOT = Path(__file__).resolve().parents[1]
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 600
 METADATA = {
@@ -29,7 +32,7 @@ METADATA = {
 
 
 def execute(path: Path) -> None:
-    """Run a notebook in its own folder and write it back with its outputs."""
+    """Run a notebook in its own folder and write it back with its outputs, whole or not at all."""
     notebook = nbformat.read(path, as_version=4)
     before = copy.deepcopy(notebook)
     client = NotebookClient(
@@ -54,11 +57,12 @@ def execute(path: Path) -> None:
             cell.metadata["measured_code"] = code
         for output in cell.outputs:
             output.get("data", {}).pop(WIDGET_VIEW, None)
-    nbformat.write(notebook, path)
+    with written_whole(path) as partial:
+        nbformat.write(notebook, partial)
 
 
 def main(paths: list[str]) -> None:
-    profile = Path("build/ipython").resolve()  # an empty one, so that nobody's personal start-up files are run
+    profile = ROOT / "build" / "ipython"  # an empty one, so that nobody's personal start-up files are run
     profile.mkdir(parents=True, exist_ok=True)
     os.environ["IPYTHONDIR"] = str(profile)
     for path in map(Path, paths):

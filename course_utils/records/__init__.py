@@ -7,9 +7,14 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+from ..errors import InputError
+
 
 def load_record(name: str) -> dict:
-    """The record of that name, for example `load_record("recipes")`."""
+    """The record of that name, for example `load_record("recipes")`. InputError where there is none."""
+    if not record_path(f"{name}.json").is_file():
+        there = sorted(path.stem for path in record_path("").glob("*.json"))
+        raise InputError(f"There is no record {name!r}: name one of {', '.join(there)}.")
     return json.loads(record_path(f"{name}.json").read_text(encoding="utf-8"))
 
 
