@@ -93,7 +93,7 @@ def test_what_was_counted_is_what_the_certificate_says():
     assert f"of the task's {certificate.inputs:,} inputs" in text
     assert f"leads by at least {certificate.worst_margin:.2f} everywhere" in text
     times = certificate.worst_margin / certificate.arithmetic_difference
-    assert f"{round(times, -4):,.0f} times the largest difference that float64, or another order of the same sums" in text
+    assert f"{round(times, -4):,.0f} times the largest difference that float64, or another order of the same" in text
 
 
 def test_the_pictures_description_tells_what_a_perfect_network_writes():
