@@ -663,7 +663,8 @@ def test_every_quiz_option_has_a_reason_and_one_is_right(notebook):
     for question in QUIZZES[notebook]:
         assert sum(option.right for option in question.options) == 1
         assert len(question.options) >= 3
-        assert all(len(option.reason) > 10 for option in question.options)
+        assert all(len(option.reason) > 10 and option.reason.endswith(".") for option in question.options)
+        assert not any(option.text.endswith(".") for option in question.options)
 
 
 def test_the_right_option_is_not_always_in_the_same_place():
@@ -692,7 +693,8 @@ def test_every_exhibit_has_a_prediction_and_its_options_reasons():
     for question in PREDICTIONS.values():
         assert sum(option.right for option in question.options) == 1
         assert len(question.options) == 3
-        assert all(len(option.reason) > 10 for option in question.options)
+        assert all(len(option.reason) > 10 and option.reason.endswith(".") for option in question.options)
+        assert not any(option.text.endswith(".") for option in question.options)
     places = [[option.right for option in question.options].index(True) for question in PREDICTIONS.values()]
     assert all(places.count(place) >= 8 for place in range(3))
 
@@ -757,6 +759,12 @@ def test_no_reference_takes_another_network_for_the_patient_whatever_the_weights
             id_, found = EXERCISES[name].reference(subject, *given)
             assert id_ == exercises_06.PATIENTS[name]
             assert found == (one is not None and one.id == id_)
+
+
+def test_a_network_that_sees_the_answer_is_found_whatever_the_token_before_the_last_is():
+    subject = exercises_06._subject("6.1", EXHIBITS["not-shifted"], 0)
+    source, target = torch.randint(7, (1, 6), generator=torch.Generator().manual_seed(0)), torch.tensor([[1, 2, 3, 4]])
+    assert exercises_06.sees_the_answer(subject, source, target) == ("not-shifted", True)
 
 
 @pytest.mark.parametrize("name", exercises_06.PATIENTS)

@@ -257,7 +257,10 @@ def test_a_step_flips_its_coins_with_the_generator_given(model, examples):
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
 def test_validation_runs_free_and_gives_each_example_its_loss(batch_size, model, examples):
     source, target = examples
+    at_a_time = []
+    model.register_forward_pre_hook(lambda _, given: at_a_time.append(len(given[0])))
     look = validate(model, source, target, batch_size)
+    assert at_a_time == [batch_size] * (20 // batch_size) + [20 % batch_size] * (20 % batch_size > 0)
     assert torch.equal(look.source, source)
     assert torch.equal(look.target, target)
     assert torch.equal(look.output, model.generate(source, 8))
@@ -514,6 +517,11 @@ def test_recorded_runs_are_those_of_the_recipe_of_today(recipe):
 def test_a_seed_too_large_for_a_generator_is_refused(seed, recipe, refused):
     with refused("seed"):
         fit(recipe, seed=seed)
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
+def test_the_lowest_and_the_highest_seed_are_seeds(seed, recipe):
+    assert fit(dataclasses.replace(recipe, epochs=1), seed=seed).step == recipe.steps_per_epoch
 
 
 # --- A loss that is not finite ----------------------------------------------------------------------------------------
