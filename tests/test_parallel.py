@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,6 +170,19 @@ def test_without_torchrun_a_process_is_alone():
     with parallel.process_of_torchrun(torch.device("cpu")) as process:
         assert process is ALONE
     assert parallel.gather("mine") == ["mine"]
+
+
+@pytest.mark.parametrize(("rank", "gathered"), [(0, ["of 0", "of 1"]), (1, ["of 1"])])
+def test_the_first_process_gets_the_values_of_all(rank, gathered, monkeypatch):
+    def gather_object(value, values):
+        if values is not None:
+            values[:] = [f"of {number}" for number in range(len(values))]
+
+    monkeypatch.setattr(parallel, "n_processes", lambda: 2)
+    monkeypatch.setattr(parallel, "rank", lambda: rank)
+    monkeypatch.setattr(parallel, "joined", nullcontext)
+    monkeypatch.setattr(distributed, "gather_object", gather_object)
+    assert parallel.gather(f"of {rank}") == gathered
 
 
 @pytest.mark.parametrize("missing", ["RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])

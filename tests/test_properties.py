@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from course_utils import FASTEST, ORIGINAL, PROPERTIES, SMALL, SubstringTask, build_model, diagnose, fit, properties
 from course_utils.evaluation import evaluate, token_loss
-from course_utils.model import Decoder, Encoder, Seq2Seq
+from course_utils.model import Decoder, Encoder, Seq2Seq, shift_right
 from course_utils.museum import EXHIBITS, opened
 from course_utils.properties import Diagnosis, DoesNotApply, Finding, Property, Subject
 from course_utils.training import train_step
@@ -108,6 +108,56 @@ def test_weights_are_drawn_until_rows_end_at_different_places():
     assert len((output[:, :-1] == 0).int().argmax(dim=1).unique()) > 1
 
 
+def test_rows_that_all_end_with_the_first_do_not_hide_it():
+    class StopsWithTheFirst(Seq2Seq):
+        def generate(self, source, max_length):
+            tokens = super().generate(source, max_length)
+            end = (tokens == 0).any(dim=0).nonzero()
+            return tokens[:, : end[0, 0] + 1] if len(end) else tokens
+
+    whole = build_model(SMALL)
+    diagnosis = diagnose(StopsWithTheFirst(whole.encoder, whole.decoder))
+    assert diagnosis.failed == ("batch independence", "greedy agrees with itself")
+
+
+@pytest.mark.parametrize("roll", [True, False])
+def test_a_decoder_that_begins_with_the_last_token_of_the_target_is_found(roll):
+    class Rolled(Seq2Seq):
+        def forward(self, source, target, teacher_forcing_ratio=0.5):
+            read = target.roll(1, 1) if roll else shift_right(target)
+            return self.decoder(read, self.encoder(source))[0]
+
+    whole = build_model(SMALL)
+    failed = diagnose(Rolled(whole.encoder, whole.decoder)).failed
+    assert failed == (("causality", "the shift") if roll else ())
+
+
+def test_a_model_for_other_tokens_is_told_to_bring_its_own_examples(refused):
+    few = Seq2Seq(Encoder(7, 4, 6, 1, 0.0), Decoder(7, 4, 6, 1, 0.0))
+    with refused("tokens are 0 to 9 .*: give it a source and a target that it takes"):
+        diagnose(few)
+    source, target = torch.randint(7, (2, 6, 5), generator=torch.Generator().manual_seed(0))
+    assert diagnose(few, source, target).healthy
+
+
+def test_a_step_that_calls_the_model_otherwise_says_nothing_of_it():
+    class WithoutCoins(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside = build_model(SMALL)
+
+        def forward(self, source, target, teacher_forcing_ratio):
+            return self.inside(source, target, teacher_forcing_ratio)
+
+    diagnosis = diagnose(WithoutCoins(), **FUNCTIONS)
+    assert diagnosis.healthy
+    for name in ("a clean step", "the step's loss"):
+        found = finding(diagnosis, name)
+        assert found.verdict == "does not apply"
+        assert found.sentence.startswith("the step and the model do not fit together (")
+        assert "unexpected keyword argument 'coins'" in found.sentence
+
+
 @pytest.mark.parametrize("generate", [lambda *_: torch.full((6, 7), 3), lambda *_: 1 / 0], ids=["no end", "fails"])
 def test_where_no_draw_ends_the_first_is_taken(generate):
     model = build_model(SMALL)
@@ -141,7 +191,7 @@ def test_parts_that_are_missing_are_not_examined():
         "the shift": "there is no `encoder`.",
         "greedy agrees with itself": "there is no `generate`.",
         "padding invariance": "there is no encoder that takes lengths.",
-        "neutral padding": "no mark of padding was given: every token of the target counts.",
+        "neutral padding": "no mark of padding was given (`padding=`): every token of the target counts.",
         "the end counts": "there is no `loss`.",
         "a clean step": "there is no `train_step`.",
         "exact match": "there is no `evaluate`.",
@@ -661,6 +711,21 @@ def test_the_likest_exhibit_fails_the_same_and_little_else():
     assert diagnosis.failed == ("a", "b")
     assert not diagnosis.healthy
     assert diagnosis.resembles == ("x", "z", "y")  # x fails both; z one more; y shares one and fails another
+
+
+def test_a_property_that_stopped_with_an_error_resembles_nothing():
+    (failed,) = findings(("a", "fails", ("x",)))
+    assert Diagnosis((failed,)).resembles == ("x",)
+    stopped = Diagnosis((dataclasses.replace(failed, measured=math.nan),))
+    assert (stopped.failed, stopped.resembles) == (("a",), ())
+
+
+def test_what_does_not_apply_for_one_reason_is_told_once():
+    one, other = (
+        dataclasses.replace(found, sentence="there is no `loss`.")
+        for found in findings(("a", "does not apply", ()), ("b", "does not apply", ()))
+    )
+    assert str(Diagnosis((one, other))).splitlines()[1:] == ["  does not apply: a, b: there is no `loss`."]
 
 
 def test_the_report_says_what_fails_what_does_not_apply_and_what_it_resembles():

@@ -39,7 +39,8 @@ PREDICTIONS: dict[str, Question] = {
         "Without batch_first the GRU takes rows for time steps. Which tokens of its source does an output depend on?",
         (
             Option(
-                "On all of them", "A step of this GRU sees one column. The last output has read the last column only."
+                "On all of them",
+                "To this GRU each column is a sequence of its own. The last output has read the last column only.",
             ),
             _right(
                 "On the last one, and on those of the rows above", "The state goes from row to row, not along a row."
@@ -280,7 +281,8 @@ PREDICTIONS: dict[str, Question] = {
             Option("1", "A single error among a thousand examples spoils a place."),
             Option("Its exact match", "That asks of each example whether all places are right."),
             _right(
-                "0, or a share of the places", "With four places: 0, 0.25, 0.5, 0.75 or 1, and with more examples less."
+                "0, or a share of the places",
+                "With four places: 0, 0.25, 0.5, 0.75 or 1. With more examples, more places are spoiled.",
             ),
         ),
     ),
