@@ -3,7 +3,10 @@
 That their outputs still hold is the work of nbval, which `make test` runs over them.
 """
 
+import importlib.util
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -49,6 +52,15 @@ def test_the_notebooks_are_there():
         "04_cuda_training",
         "05_every_input",
     ]
+
+
+@each_notebook
+def test_a_set_up_that_cannot_install_the_package_ends_there(name, monkeypatch):
+    run = subprocess.run
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(subprocess, "run", lambda _, **options: run([sys.executable, "-c", "exit(1)"], **options))
+    with pytest.raises(subprocess.CalledProcessError):
+        set_up(name)
 
 
 @each_notebook
