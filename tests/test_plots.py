@@ -232,6 +232,8 @@ def test_decodings_frame_the_first_place_where_they_part(step, parted):
     assert len(frames) == words.count("here they part") == parted
     if parted:
         assert frames[0].get_x() == pytest.approx(3 - 0.55)  # the second token
+        (below,) = [text for text in boxes.texts if text.get_text() == "here they part"]
+        assert below.get_position()[0] == pytest.approx(frames[0].get_x() + frames[0].get_width() / 2)
     assert [bar.get_height() for bar in chances.patches] == [*np.eye(4, 10)[step], *[0.1] * 10]
     assert [text.get_text() for text in chances.get_legend().get_texts()] == ["healthy", "sick"]
 
