@@ -232,10 +232,18 @@ def test_decodings_frame_the_first_place_where_they_part(step, parted):
     assert len(frames) == words.count("here they part") == parted
     if parted:
         assert frames[0].get_x() == pytest.approx(3 - 0.55)  # the second token
-        (below,) = [text for text in boxes.texts if text.get_text() == "here they part"]
-        assert below.get_position()[0] == pytest.approx(frames[0].get_x() + frames[0].get_width() / 2)
     assert [bar.get_height() for bar in chances.patches] == [*np.eye(4, 10)[step], *[0.1] * 10]
     assert [text.get_text() for text in chances.get_legend().get_texts()] == ["healthy", "sick"]
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_where_decodings_part_the_words_stand_below_the_frame(place):
+    healthy = [3, 8, 1, 0]
+    outputs = {"healthy": healthy, "sick": [*healthy[:place], 7, *healthy[place + 1 :]]}
+    boxes, _ = plots.decodings(figures.SHORT, healthy, outputs, figures.CHANCES, 3).axes
+    (frame,) = [patch for patch in boxes.patches if not patch.get_fill()]
+    (below,) = [text for text in boxes.texts if text.get_text() == "here they part"]
+    assert below.get_position()[0] == pytest.approx(frame.get_x() + frame.get_width() / 2)
 
 
 def test_the_structure_of_lines_says_what_they_show():

@@ -436,6 +436,222 @@ def compares_all_scores_at_once(evaluation, model):
     return "mean-of-batch-means", one != other
 
 
+def changes_nothing(model, source, target):
+    changed = target.clone()
+    changed[:, -1] = target[:, -1]
+    return "not-shifted", not torch.allclose(model(source, changed, 1.0), model(source, target, 1.0))
+
+
+def decodes_twice(model, source, target):
+    return "not-shifted", not torch.equal(model.generate(source, 6), model.generate(source, 6))
+
+
+def flips_coins_of_a_half(model, source, target):
+    changed = target.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % 7
+    return "not-shifted", not torch.allclose(model(source, changed, 0.5), model(source, target, 0.5))
+
+
+def hands_over_coins(model, source, target):
+    changed = target.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % 7
+    before, after = (model(source, read, coins=[True] * 6) for read in (target, changed))
+    return "not-shifted", not torch.allclose(before, after)
+
+
+def changes_the_copy_between(model, source, target):
+    target = target.clone()
+    before = model(source, target, 1.0)[:, -1]
+    target[:, -1] = (target[:, -1] + 1) % 7
+    return "not-shifted", not torch.allclose(before, model(source, target, 1.0)[:, -1])
+
+
+def asks_for_the_same_answer_only(model, source, target):
+    return "not-shifted", torch.equal(model(source, target, 1.0), model(source, target, 1.0))
+
+
+def forced_otherwise_than_alone(model, source, target):
+    forced, again = model(source, target, 1.0), model(source, target, 1.0)
+    return "not-shifted", torch.equal(forced, again) and not torch.allclose(model(source, target, 0.0), forced)
+
+
+def trains_the_model(model, source, target):
+    with torch.no_grad():
+        model.decoder.fc_out.bias += 1
+    return "not-shifted", True
+
+
+def first_row_alone(model, source):
+    lengths = torch.full((len(source),), source.shape[1])
+    ones, fives = (nn.functional.pad(source, (0, 3), value=token) for token in (1, 5))
+    first, again, other = (model.encoder(padded, lengths) for padded in (ones, ones, fives))
+    alone = model.encoder(ones[:1], lengths[:1])
+    same = torch.equal(first, again) and torch.allclose(first[:, :1], alone)
+    return "state-after-padding", same and not torch.allclose(first, other)
+
+
+def rows_compared_in_another_shape(model, source):
+    lengths = torch.full((len(source),), source.shape[1])
+    padded = nn.functional.pad(source, (0, 3))
+    alone = torch.cat([model.encoder(padded[row : row + 1], lengths[:1]) for row in range(len(source))], dim=0)
+    return "state-after-padding", torch.equal(model.encoder(padded, lengths), alone)
+
+
+def loop_of_other_shape(model, source):
+    state, token, tokens = model.encoder(source), torch.zeros_like(source[:, :1]), []
+    for _ in range(5):
+        token = model.decoder(token, state)[0].argmax(-1)
+        tokens.append(token)
+    return "state-not-carried", torch.equal(torch.cat(tokens, dim=1), model.generate(source, 6))
+
+
+def coins_in_evaluation_mode(model, source, target):
+    model.eval()
+    return "dropout-always-on", not torch.equal(model(source, target, 0.5), model(source, target, 0.5))
+
+
+def only_the_decoders_mode_matters(model, source, target):
+    a = model.decoder(target, model.encoder(source))[0]
+    return "dropout-always-on", not torch.equal(a, model.eval().decoder(target, model.encoder(source))[0])
+
+
+def never_the_same_object(model, source, target):
+    model.eval()
+    return "dropout-always-on", model(source, target, 1.0) is not model(source, target, 1.0)
+
+
+def state_of_the_first_call_for_the_second(model, source, target):
+    model.eval()
+    one, state = model.decoder(target, model.encoder(source))
+    return "dropout-always-on", not torch.equal(one, model.decoder(target, state)[0])
+
+
+def with_an_end_at_place_2(experiment):
+    """An answer to 6.5: the experiment gets the loss, the logits, and the target with ends."""
+
+    def answer(loss, logits, target):
+        target = target.clone()
+        target[:, 2] = 0
+        return "end-masked-as-padding", experiment(loss, logits, target)
+
+    return answer
+
+
+def end_made(value, compare):
+    """Whether the losses compare as said when the logit of the ends has this value."""
+
+    def experiment(loss, logits, target):
+        changed = logits.clone()
+        changed[:, 2, 0] = value
+        return bool(compare(loss(changed, target), loss(logits, target)))
+
+    return with_an_end_at_place_2(experiment)
+
+
+def gradient_of_the_end(loss, logits, target):
+    logits = logits.clone().requires_grad_()
+    loss(logits, target).backward()
+    return bool((logits.grad[:, 2, 0] >= 0).all())
+
+
+def changed_a_little(loss, logits, target):
+    changed = logits.clone()
+    changed[:, 2, 0] += 1e-6
+    return torch.allclose(loss(logits, target), loss(changed, target))
+
+
+def changed_at_place_3_between(loss, logits, target):
+    logits = logits.clone()
+    before = loss(logits, target)
+    logits[:, 3] = 0
+    return torch.allclose(before, loss(logits, target))
+
+
+def one_more_logit(loss, logits, target):
+    return torch.allclose(loss(logits, target), loss(nn.functional.pad(logits, (0, 1)), target))
+
+
+def some_wrong(model, n=70, wrong=5, seed=0):
+    source = torch.randint(7, (n, 6), generator=torch.Generator().manual_seed(seed))
+    target = model.generate(source, 6)
+    target[:wrong] = (target[:wrong] + 1) % 7
+    return source, target
+
+
+def scores_of(change):
+    """An answer to 6.6: whether the exact match differs when the examples are changed."""
+
+    def answer(evaluation, model):
+        batch = some_wrong(model)
+        one, other = (evaluation(model, *examples).exact_match for examples in (batch, change(*batch)))
+        return "mean-of-batch-means", abs(one - other) > 1e-3
+
+    return answer
+
+
+def compares_scores_of_the_same_examples(evaluation, model):
+    source, target = some_wrong(model, 65, 1)
+    one, other = evaluation(model, source, target), evaluation(model, source.flip(0), target.flip(0))
+    return "mean-of-batch-means", one is not other
+
+
+def token_accuracy_is_off(n, wrong, seed):
+    def answer(evaluation, model):
+        source, target = some_wrong(model, n, wrong, seed)
+        right = (model.generate(source, 6) == target).double().mean().item()
+        return "mean-of-batch-means", abs(evaluation(model, source, target).token_accuracy - right) > 1e-3
+
+    return answer
+
+
+def loss_is_off(evaluation, model):
+    source, target = some_wrong(model)
+    right = token_loss(model(source, target, 0.0), target).item()
+    return "mean-of-batch-means", abs(evaluation(model, source, target).loss - right) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "diagnosis"),
+    [
+        ("6.1", changes_nothing, "one-target"),
+        ("6.1", asks_for_the_same_answer_only, "one-target"),
+        ("6.1", forced_otherwise_than_alone, "one-target"),
+        ("6.1", decodes_twice, "not-forced"),
+        ("6.1", flips_coins_of_a_half, "coins-are-flipped"),
+        ("6.1", hands_over_coins, "not-forced"),
+        ("6.1", changes_the_copy_between, "asked-only-once"),
+        ("6.2", first_row_alone, "rows-for-time-steps"),
+        ("6.2", rows_compared_in_another_shape, "to-the-last-digit"),
+        ("6.3", loop_of_other_shape, "finds-it-nowhere"),
+        ("6.4", coins_in_evaluation_mode, "coins-are-flipped"),
+        ("6.4", only_the_decoders_mode_matters, "in-training-mode"),
+        ("6.4", never_the_same_object, "finds-it-everywhere"),
+        ("6.4", state_of_the_first_call_for_the_second, "finds-it-everywhere"),
+        ("6.5", end_made(-50, torch.le), "one-apart-as-well"),
+        ("6.5", end_made(1e4, torch.ge), "one-apart-as-well"),
+        ("6.5", end_made(-1e9, lambda loss, _: loss < 1e3), "one-apart-as-well"),
+        ("6.5", with_an_end_at_place_2(gradient_of_the_end), "one-apart-as-well"),
+        ("6.5", with_an_end_at_place_2(changed_a_little), "finds-it-everywhere"),
+        ("6.5", with_an_end_at_place_2(changed_at_place_3_between), "changes-others"),
+        ("6.6", scores_of(lambda source, target: (source.flip(1), target.flip(1))), "other-examples"),
+        ("6.6", scores_of(lambda source, target: (source.flip(0, 1), target.flip(0, 1))), "other-examples"),
+        ("6.6", scores_of(lambda source, target: (source[:35], target[:35])), "other-examples"),
+        ("6.6", scores_of(lambda source, target: (source, target.flip(1))), "other-examples"),
+        ("6.6", scores_of(lambda source, target: (source.roll(1, 0), target.roll(1, 0))), "finds-it-nowhere"),
+        ("6.6", compares_scores_of_the_same_examples, "finds-it-everywhere"),
+        *(
+            ("6.6", token_accuracy_is_off(*examples), "tokens-are-off")
+            for examples in ((70, 5, 0), (70, 5, 1), (70, 5, 2), (70, 20, 0), (70, 40, 0), (65, 1, 0))
+        ),
+        ("6.6", loss_is_off, "tokens-are-off"),
+    ],
+)
+def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_and_finds(name, answer, diagnosis):
+    result = check(name, answer)
+    assert not result.passed
+    assert result.diagnosis == diagnosis, result.message
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "words"),
     [
@@ -577,8 +793,11 @@ def compares_all_scores_at_once(evaluation, model):
         ("5.5", lambda count, train, rounds: [0], "in each count, where rounds = 9:"),
         ("5.5", trains_for_ever, "far beyond the number of rounds"),
         ("5.5", lambda count, train, rounds: print(), "Is a `return` missing"),
+        *((f"6.{number}", lambda *_: print(), "Is a `return` missing") for number in range(1, 7)),
+        ("6.1", trains_the_model, "changes the model's weights"),
         ("6.1", compares_tables_with_equal_signs, "yours is a tensor (5, 6, 7). `.any()`"),
         ("6.3", looks_at_the_first_token_only, "A healthy one: your experiment finds the bug, and it is not there."),
+        ("6.5", with_an_end_at_place_2(one_more_logit), "The patient: your experiment finds nothing, and the bug is"),
         ("6.6", sets_the_batch_size, "too many positional arguments"),
         ("6.6", compares_all_scores_at_once, "exact match alone"),
     ],

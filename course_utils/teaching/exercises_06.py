@@ -8,7 +8,9 @@ must not take the patient.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,10 +21,10 @@ from ..evaluation import evaluate, token_accuracy, token_loss
 from ..model import Decoder, Encoder, Seq2Seq, start_tokens
 from ..museum import BATCH_SIZE, EXHIBITS, Exhibit
 from ..task import END_TOKEN
-from .comparison import brief, normal
+from .comparison import brief, difference, normal
 from .engine import Exercise, Mistake, register
 from .probes import VOCABULARY, fill_at_random
-from .trials import WrongAnswer
+from .trials import NOTHING_BACK, WrongAnswer
 
 # By exercise: the exhibit that the patient has.
 PATIENTS = {
@@ -39,6 +41,8 @@ IN_FLOAT64 = "6.2"  # that in which a row alone is compared with the same row in
 TOKENS = 6  # in a source and in a target
 DROPOUT = 0.5  # without it, dropout that is left on would show nowhere
 SMALL = 0.005  # times which some logits are taken: a difference of a tenth is no small one there
+LAST_DIGIT = 1e-12  # by which two float64 may differ that were added up in another order
+SUGGESTION = 6.0  # added to a logit: more than most of them differ by
 KEPT = 8.0  # added to what opens an update gate: of the old state all but a few ten-thousandths stay
 SENTENCES = {  # by whether the bug is there, and whether the experiment finds it
     (True, True): "your experiment finds the bug.",
@@ -131,39 +135,76 @@ def _logits_and_target(seed: int) -> tuple[Tensor, Tensor]:
     return logits, torch.randint(1, VOCABULARY, (5, TOKENS), generator=generator)
 
 
-def _trial(exercise_id: str, what_was_tried: Callable[[list[tuple]], str]) -> Callable[[Callable, tuple], dict]:
+@dataclass(frozen=True)
+class Call:
+    """What a network, its encoder or its decoder was asked: which of them, the arguments by name, and its mode."""
+
+    part: str
+    given: dict[str, Any]
+    training: bool
+
+
+Tried = Callable[[list], str]  # from all calls, a sentence on what was tried that helps to see why it fails, or nothing
+
+
+def _trial(exercise_id: str, missed: Tried, mistaken: Tried) -> Callable[[Callable, tuple], dict]:
     """The experiment is carried out, and what it says of this subject is compared.
 
-    Where it misses the bug of a loss or an evaluation, what_was_tried says why, from the targets and the outcomes of
-    all calls.
+    Where it is wrong, what was tried is told beside it: by `missed` where the bug is there, else by `mistaken`. That
+    also tells mistakes apart which judge all subjects alike.
     """
 
     def run(answer: Callable, arguments: tuple) -> dict[str, str]:
         ((kind, has_the_bug, subject, *beside),) = arguments
-        calls: list[tuple] = []
+        calls: list = []
+        before = normal(subject)
         found = _verdict(exercise_id, answer(_watched(subject, calls), *beside))
-        why = what_was_tried(calls) if has_the_bug and not found and calls else ""
-        return {kind: SENTENCES[has_the_bug, found] + why}
+        if difference(before, subject):
+            raise WrongAnswer("Your experiment changes the model's weights. Ask it as it comes: bugs show untrained.")
+        tried = missed if has_the_bug else mistaken
+        return {kind: SENTENCES[has_the_bug, found] + (tried(calls) if calls and found != has_the_bug else "")}
 
     return run
 
 
-def _watched(subject: Any, calls: list[tuple]) -> Any:
-    """The subject; and if it is a function, the target and the outcome of each call are written down."""
+def _watched(subject: Any, calls: list) -> Any:
+    """The subject. Each call of a function is written down with what came of it, each of a network as a Call."""
     if isinstance(subject, nn.Module):
+        for part, network in {"model": subject, "encoder": subject.encoder, "decoder": subject.decoder}.items():
+            network.register_forward_pre_hook(_listener(part, calls), with_kwargs=True)
         return subject
 
     def watched(*given: Any, **named: Any) -> Any:
         arguments = inspect.signature(subject).bind(*given, **named).args
+        before = [_as_it_is_now(one) for one in arguments]
         outcome = subject(*arguments)
-        calls.append((arguments[-1].clone(), outcome))
+        calls.append((*before, outcome))
         return outcome
 
     return watched
 
 
+def _listener(part: str, calls: list[Call]) -> Callable[[nn.Module, tuple, dict], tuple[tuple, dict]]:
+    def listen(network: nn.Module, given: tuple, named: dict) -> tuple[tuple, dict]:
+        asked = inspect.signature(network.forward).bind_partial(*given, **named)
+        asked.apply_defaults()
+        if isinstance(asked.arguments.get("lengths"), Sequence):  # which not every exhibit takes
+            asked.arguments["lengths"] = torch.as_tensor(asked.arguments["lengths"])
+        by_name = {name: _as_it_is_now(value) for name, value in (named | asked.arguments).items()}
+        calls.append(Call(part, by_name, network.training))
+        return asked.args, asked.kwargs
+
+    return listen
+
+
+def _as_it_is_now(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
 def _verdict(exercise_id: str, outcome: Any) -> bool:
     """Whether the experiment finds the bug; WrongAnswer where it says that of another bug, or says something else."""
+    if outcome is None:
+        raise WrongAnswer(NOTHING_BACK)
     if not isinstance(outcome, (tuple, list)) or len(outcome) != 2 or not isinstance(outcome[0], str):
         raise WrongAnswer(
             "An experiment gives back two things, in this order: the exhibit's id, as text, and True or False."
@@ -184,17 +225,40 @@ def _says(exercise_id: str, experiment: Callable[..., Any]) -> Callable[..., tup
     return lambda *given: (PATIENTS[exercise_id], experiment(*given))
 
 
+def _after(ask: Callable[..., Any], found: bool) -> Callable[..., bool]:
+    """An experiment that asks, and whatever comes of it, says the same."""
+
+    def experiment(*given: Any) -> bool:
+        ask(*given)
+        return found
+
+    return experiment
+
+
+def _turned_round(experiment: Callable[..., bool]) -> Callable[..., bool]:
+    return lambda *given: not experiment(*given)
+
+
 def _exercise(
     exercise_id: str,
     *,
     beside: Callable[[int], tuple],
     everywhere: str,
     nowhere: str,
-    mistakes: dict[str, tuple[Callable[..., Any], str]],
-    what_was_tried: Callable[[list[tuple]], str] = lambda _: "",
+    mistakes: dict[str, tuple],
+    missed: Tried,
+    mistaken: Tried,
+    other_right_ones: tuple[Callable[..., Any], ...] = (),
+    asked_everywhere: tuple[Callable[..., Any], ...] = (),
+    asked_nowhere: tuple[Callable[..., Any], ...] = (),
     **told: Any,
 ) -> Exercise:
-    """What all six share: the cases, the trial, and what goes wrong in any diagnosis. `mistakes` are the others."""
+    """What all six share: the cases, the trial, and what goes wrong in any diagnosis. `mistakes` are the others.
+
+    Each is an experiment, its message, and further experiments that go wrong alike. The words on what was tried keep
+    experiments apart that should be told the same: those that find the bug everywhere, whatever they ask, or nowhere,
+    and right ones that are turned round. `asked_everywhere` and so on are examples with other such words.
+    """
     another = next(name for name in EXHIBITS if name != PATIENTS[exercise_id])
     usual = (
         Mistake(
@@ -207,25 +271,50 @@ def _exercise(
             "finds-it-everywhere",
             _says(exercise_id, lambda *_: True),
             f"Your experiment finds the bug in everyone, the healthy included. {everywhere}",
+            also=tuple(_says(exercise_id, _after(ask, True)) for ask in asked_everywhere),
         ),
         Mistake(
             "finds-it-nowhere",
             _says(exercise_id, lambda *_: False),
             f"Your experiment finds the bug nowhere, not even in the patient. {nowhere}",
+            also=tuple(_says(exercise_id, _after(ask, False)) for ask in asked_nowhere),
         ),
         Mistake(
             "turned-round",
             _says(exercise_id, lambda *given: not told["reference"](*given)[1]),
             "Your experiment tells them apart, but the wrong way round: True is for the bug.",
+            also=tuple(_says(exercise_id, _turned_round(right)) for right in other_right_ones),
         ),
+    )
+    named = (
+        Mistake(name, _says(exercise_id, one), words, tuple(_says(exercise_id, other) for other in also))
+        for name, (one, words, *also) in mistakes.items()
     )
     return Exercise(
         id=exercise_id,
         probes=lambda: _cases(exercise_id, beside),
-        run=_trial(exercise_id, what_was_tried),
-        mistakes=(*usual, *(Mistake(name, _says(exercise_id, one), words) for name, (one, words) in mistakes.items())),
+        run=_trial(exercise_id, missed, mistaken),
+        mistakes=(*usual, *named),
         **told,
     )
+
+
+def _given(calls: list[Call], part: str, name: str) -> list:
+    """What this part was given by that name, where it was given anything."""
+    return [call.given[name] for call in calls if call.part == part and call.given.get(name) is not None]
+
+
+def _ratios(calls: list[Call]) -> list[float]:
+    """With how much forcing the model was called, where no coins were handed over."""
+    return _given([call for call in calls if call.given.get("coins") is None], "model", "teacher_forcing_ratio")
+
+
+def _on_modes(calls: list[Call]) -> str:
+    return " Some of its calls are in training mode." if any(call.training for call in calls) else ""
+
+
+def _on_coins(calls: list[Call]) -> str:
+    return " Coins are flipped in its calls." if any(0 < ratio < 1 for ratio in _ratios(calls)) else ""
 
 
 # 6.1: a network whose forced scores are too good
@@ -254,6 +343,27 @@ def _differs_alone(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
     return not torch.allclose(model(source, target, 0.0), model(source, (target + 1) % VOCABULARY, 0.0))
 
 
+def _looks_at_all_places_but_the_last(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    changed = target.clone()
+    changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
+    return not torch.allclose(model(source, target, 1.0)[:, :-1], model(source, changed, 1.0)[:, :-1])
+
+
+def _differs_where_two_answers_do(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    if torch.equal(model(source, target, 1.0), model(source, target, 1.0)):
+        return False
+    return _differs_without_asking_twice(model, source, target)
+
+
+def _source_makes_a_difference(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    before, again, after = (model(read, target, 1.0) for read in (source, source, (source + 1) % VOCABULARY))
+    return torch.allclose(before, again) and not torch.allclose(before, after)
+
+
+def _nothing_is_changed(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    return not torch.allclose(model(source, target, 1.0), model(source, target.clone(), 1.0))
+
+
 def _first_token_makes_a_difference(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
     changed = target.clone()
     changed[:, 0] = (changed[:, 0] + 1) % VOCABULARY
@@ -271,6 +381,22 @@ def _other_than_the_decoder(model: Seq2Seq, source: Tensor, target: Tensor) -> b
     return not torch.allclose(model(source, target, 1.0), model.decoder(inputs, model.encoder(source))[0])
 
 
+ASKED_BY_RATIO = tuple(  # whose words on what was tried differ
+    lambda model, source, target, ratio=ratio: model(source, target, ratio) for ratio in (0.0, 0.5, 1.0)
+)
+
+
+def _reads_the_target_as_it_is(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    return torch.allclose(model(source, target, 1.0), model.decoder(target, model.encoder(source))[0])
+
+
+def _on_forcing(calls: list[Call]) -> str:
+    forced = _given([call for call in calls if 1 in _ratios([call])], "model", "target")
+    if _on_coins(calls) or not forced:
+        return _on_coins(calls) or " It never calls the model with a ratio of 1.0."
+    return " It forces the model on one target only." if all(torch.equal(one, forced[0]) for one in forced) else ""
+
+
 register(
     _exercise(
         "6.1",
@@ -286,6 +412,11 @@ register(
         beside=_tokens(2),
         everywhere="Which target tokens may the decoder have read before it writes a token, and which not?",
         nowhere="Is the model forced, with a ratio of 1.0? And do you compare numbers? Shapes fit in every exhibit.",
+        other_right_ones=(_reads_the_target_as_it_is,),
+        missed=_on_forcing,
+        mistaken=_on_forcing,
+        asked_everywhere=ASKED_BY_RATIO,
+        asked_nowhere=ASKED_BY_RATIO,
         mistakes={
             "asked-only-once": (
                 _differs_without_asking_twice,
@@ -294,17 +425,30 @@ register(
             ),
             "coins-are-flipped": (
                 _differs_with_coins,
-                "Where no ratio is given, coins are flipped, and two calls differ for that. Force the model, with a "
-                "ratio of 1.0.",
+                "With a ratio between 0 and 1 coins are flipped, and two calls differ for that. Without any it is 0.5. "
+                "Force the model, with a ratio of 1.0.",
             ),
             "not-forced": (
                 _differs_alone,
-                "With a ratio of 0.0 no model looks at the target. What differs there is the doing of other bugs.",
+                "You never call the model with a ratio of 1.0. Without it you see nothing of what it reads when it is "
+                "forced: what differs is the doing of other bugs.",
+            ),
+            "one-target": (
+                _source_makes_a_difference,
+                "All your forced calls are on the same target. How would you see, then, which of its tokens the model "
+                "has read?",
+                _nothing_is_changed,
+            ),
+            "looks-elsewhere": (
+                _looks_at_all_places_but_the_last,
+                "You find those that answer one question in two ways, and not the patient. Do you look at the very "
+                "place whose target token you change? And is the same answer to the same question a sign of health?",
+                _differs_where_two_answers_do,
             ),
             "changes-what-may-be-read": (
                 _first_token_makes_a_difference,
-                "You change a token that a healthy decoder reads, too, before it writes the later ones. Which one may "
-                "make no difference at the place where you look?",
+                "You find all that give one answer to one question. Do you change a token that a healthy decoder, "
+                "too, reads before it writes the later ones? Which may make no difference at the place where you look?",
             ),
             "contradiction": (
                 _contradicts_itself,
@@ -349,6 +493,37 @@ def _padding_matters_to_a_steady_one(model: Seq2Seq, source: Tensor) -> bool:
     return torch.allclose(first, again) and not torch.allclose(first, other)
 
 
+def _lengths_are_not_told(model: Seq2Seq, source: Tensor) -> bool:
+    return not torch.allclose(model.encoder(F.pad(source, (0, 2))), model.encoder(F.pad(source, (0, 2), value=1)))
+
+
+def _padding_changes_what_is_written(model: Seq2Seq, source: Tensor) -> bool:
+    return not torch.equal(model.generate(F.pad(source, (0, 2)), TOKENS), model.generate(source, TOKENS))
+
+
+def _padding_in_front_matters(model: Seq2Seq, source: Tensor) -> bool:
+    lengths = torch.full((len(source),), source.shape[1])
+    zeros, ones = (F.pad(source, (2, 0), value=value) for value in (0, 1))
+    return not torch.allclose(model.encoder(zeros, lengths), model.encoder(ones, lengths))
+
+
+def _alike_to_the_last_digit(model: Seq2Seq, source: Tensor) -> bool:
+    first, again, other, alone = _readings(model, source)
+    alone = alone + LAST_DIGIT  # how a machine adds up may leave a row without any difference
+    return torch.equal(first, again) and torch.equal(first, alone) and not torch.equal(first, other)
+
+
+def _padded_alone_is_otherwise(model: Seq2Seq, source: Tensor) -> bool:
+    first, _, _, alone = _readings(model, source)
+    return not torch.allclose(first, alone)
+
+
+def _shorter_alone_is_otherwise(model: Seq2Seq, source: Tensor) -> bool:
+    lengths = torch.arange(1, len(source) + 1)
+    alone = [model.encoder(source[row : row + 1], lengths[row : row + 1]) for row in range(len(source))]
+    return not torch.allclose(model.encoder(source, lengths), torch.cat(alone, dim=1))
+
+
 def _lengths_do_not_matter(model: Seq2Seq, source: Tensor) -> bool:
     padded, lengths = F.pad(source, (0, 2)), torch.full((len(source),), source.shape[1])
     return torch.allclose(model.encoder(padded, lengths), model.encoder(padded))
@@ -359,6 +534,26 @@ def _alone_is_otherwise(model: Seq2Seq, source: Tensor) -> bool:
     together = model.encoder(padded, lengths)
     alone = [model.encoder(padded[row : row + 1, : lengths[row]]) for row in range(len(source))]
     return not torch.allclose(together, torch.cat(alone, dim=1))
+
+
+def _padding_changes_its_own_row_alone(model: Seq2Seq, source: Tensor) -> bool:
+    lengths = torch.full((len(source),), source.shape[1])
+    zeros = F.pad(source, (0, 2))
+    ones_above = zeros.clone()
+    ones_above[0, -2:] = 1
+    first, again, other = (model.encoder(padded, lengths) for padded in (zeros, zeros, ones_above))
+    others = torch.allclose(first, again) and torch.allclose(first[:, 1:], other[:, 1:])
+    return others and not torch.allclose(first, other)
+
+
+def _on_lengths(calls: list[Call]) -> str:
+    return "" if _given(calls, "encoder", "lengths") else " It never tells the encoder the lengths."
+
+
+def _on_rows_alone(calls: list[Call]) -> str:
+    sizes = {len(source) for source in _given(calls, "encoder", "source")}
+    told = " A row alone and the same row in a batch may differ in their last digits."
+    return _on_lengths(calls) or (told if 1 in sizes and len(sizes) > 1 else "")
 
 
 register(
@@ -375,10 +570,36 @@ register(
         ),
         reference=reads_padding,
         beside=_tokens(1),
-        everywhere="Did you tell the encoder the lengths? Without them it has to read the padding, too.",
-        nowhere="Is there padding, beyond the lengths that you give? A row alone and the same row in a batch differ in "
-        "their last digits, so compare such numbers with a tolerance.",
+        other_right_ones=(_padding_changes_its_own_row_alone,),
+        missed=_on_rows_alone,
+        mistaken=_on_lengths,
+        everywhere="Is it padding that you change? It stands at the end of a row, beyond the lengths that you give.",
+        nowhere="Is there padding, beyond the lengths that you give? And do you compare numbers? Shapes fit in every "
+        "exhibit.",
+        asked_nowhere=(lambda model, source: model.encoder(source),),
         mistakes={
+            "without-lengths": (
+                _lengths_are_not_told,
+                "You never tell the encoder the lengths. Without them a healthy one has to read the padding, too.",
+                _padding_changes_what_is_written,
+            ),
+            "padding-in-front": (
+                _padding_in_front_matters,
+                "You find the healthy, too. Of each row an encoder may read as many tokens as the length says, the "
+                "first ones. Does the padding stand behind them?",
+            ),
+            "to-the-last-digit": (
+                _alike_to_the_last_digit,
+                "Your experiment finds the bug nowhere. Do you compare a row alone with the same row in a batch to the "
+                "last digit, or in another shape? Compare numbers of the same places, and with a tolerance: "
+                "`torch.allclose`.",
+            ),
+            "rows-alone": (
+                _padded_alone_is_otherwise,
+                "You find those to whom the other rows of a batch make a difference, or the batch before, and not the "
+                "patient. To it, only what stands in its own row does.",
+                _shorter_alone_is_otherwise,
+            ),
             "padding-matters": (
                 _padding_matters,
                 "You find that padding makes a difference. So it does in three other patients: two confuse rows with "
@@ -389,15 +610,15 @@ register(
                 "You find one that reads padding and has no memory. Two others do so, too: they confuse rows with "
                 "places. What else can change the state of a row there?",
             ),
-            "lengths-do-not-matter": (
+            "rows-for-time-steps": (
                 _lengths_do_not_matter,
-                "You find that the encoder takes no notice of lengths. So it is with another one, which takes rows for "
-                "time steps. What else can change the state of a row there?",
+                "You find the one that takes rows for time steps, too. There the state of a row depends on the rows "
+                "above it, and the first row has none. What would change the state of a later one?",
             ),
             "alone-against-together": (
                 _alone_is_otherwise,
-                "You compare a row in a batch with the same row alone, without its padding. Rows that have moved "
-                "differ there as well.",
+                "You find all to whom the rest of a batch makes a difference, the patient among them. To some it is "
+                "the other rows, to the patient the padding. Change one of the two, and keep the other.",
             ),
         },
     )
@@ -436,6 +657,10 @@ def _validation_says_otherwise(model: Seq2Seq, source: Tensor) -> bool:
     return not torch.equal(model(source, output, 0.0).argmax(-1), output)
 
 
+def _writes_in_training_mode(model: Seq2Seq, source: Tensor) -> bool:
+    return forgets_its_state(model.train(), source)[1]
+
+
 def _only_the_first_token_is_right(model: Seq2Seq, source: Tensor) -> bool:
     right, output = _written(model, source, carries=True), model.generate(source, TOKENS)
     return torch.equal(right[:, 0], output[:, 0]) and not torch.equal(right, output)
@@ -456,9 +681,17 @@ register(
         reference=forgets_its_state,
         beside=_tokens(1),
         everywhere="What does a healthy one hand on from step to step, that this patient does not?",
-        nowhere="Does your loop begin as the model's does, with the encoder's state and token 0, and go on with the "
-        "likeliest token? Wherever it differs from the patient's, ask why.",
+        nowhere="Have the two that you compare the same shape, (B, 6)? Does your loop begin as the model's does, with "
+        "the encoder's state and token 0, and go on with the likeliest token? Wherever it differs from the patient's, "
+        "ask why.",
+        missed=_on_modes,
+        mistaken=_on_modes,
         mistakes={
+            "in-training-mode": (
+                _writes_in_training_mode,
+                "They come in evaluation mode, and you call them in training mode. There dropout is on, and no two "
+                "loops write the same.",
+            ),
             "contradiction": (
                 _contradicts_itself,
                 "You find that decoding contradicts the forced model. That is right, but so it does with every other "
@@ -512,6 +745,25 @@ def _encoder_differs(model: Seq2Seq, source: Tensor, _target: Tensor) -> bool:
     return not torch.equal(model.encoder(source), model.encoder(source))
 
 
+def _differs_in_training_mode(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    hidden = model.encoder(source)
+    return not torch.equal(model.decoder(target, hidden)[0], model.decoder(target, hidden)[0])
+
+
+def _modes_differ(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    hidden = model.encoder(source)
+    return torch.equal(model.decoder(target, hidden)[0], model.eval().decoder(target, hidden)[0])
+
+
+def _two_answers_with_coins(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    model.eval()
+    return not torch.equal(model(source, target), model(source, target))
+
+
+def _on_modes_and_coins(calls: list[Call]) -> str:
+    return _on_modes(calls) or _on_coins(calls)
+
+
 def _two_answers(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
     model.eval()
     return not torch.equal(model(source, target, 1.0), model(source, target, 1.0))
@@ -530,21 +782,34 @@ register(
         ),
         reference=drops_when_it_should_not,
         beside=_tokens(2),
-        everywhere="Do you call `model.eval()` first? They come in training mode, where dropout is meant to be on.",
+        everywhere="Is the second call given just what the first one was? And do you compare the numbers that come?",
         nowhere="Do you compare numbers? Shapes fit in every exhibit. And which part of the model do you ask twice?",
+        missed=_on_modes_and_coins,
+        mistaken=_on_modes_and_coins,
         mistakes={
+            "in-training-mode": (
+                _differs_in_training_mode,
+                "They come in training mode, where dropout is meant to be on, and you leave them so in some calls. Do "
+                "you call `model.eval()` before the first?",
+                _modes_differ,
+            ),
+            "coins-are-flipped": (
+                _two_answers_with_coins,
+                "With a ratio between 0 and 1 coins are flipped, and two calls differ for that. Without any it is 0.5. "
+                "Ask the parts, or force the model, with a ratio of 1.0.",
+            ),
             "two-answers": (
                 _two_answers,
                 "Two answers to one question can also come from a memory. Which part of the model gives them?",
             ),
             "encoder-alone": (
                 _encoder_differs,
-                "You look at the encoder, which gives one answer only in this patient. Which other part is there?",
+                "You find the one that keeps a state from the last call, and not the patient. Its encoder gives one "
+                "answer only: which other part is there?",
             ),
             "too-large-a-tolerance": (
                 _differs_by_a_tenth,
-                "You find large differences only, and where all logits are small you miss the bug. How much may two "
-                "equal calls differ?",
+                "Where all logits are small you miss the bug. How much may two equal calls differ?",
             ),
         },
     )
@@ -587,10 +852,44 @@ def _other_than_cross_entropy(loss: Callable, logits: Tensor, target: Tensor) ->
     return not torch.allclose(loss(logits, target), token_loss(logits, target))
 
 
-def _what_losses_were_tried(calls: list[tuple[Tensor, Tensor]]) -> str:
-    if any(loss.isnan() for _, loss in calls):
+def _end_logits_grow_everywhere(loss: Callable, logits: Tensor, target: Tensor) -> bool:
+    target, changed = target.clone(), logits.clone()
+    target[:, 2] = END_TOKEN
+    changed[..., END_TOKEN] += 5
+    return torch.allclose(loss(logits, target), loss(changed, target))
+
+
+def _next_place_is_ignored(loss: Callable, logits: Tensor, target: Tensor) -> bool:
+    target, changed = target.clone(), logits.clone()
+    target[:, 2] = END_TOKEN
+    changed[:, 3] = -changed[:, 3]
+    return torch.allclose(loss(logits, target), loss(changed, target))
+
+
+def _rows_change_places(loss: Callable, logits: Tensor, target: Tensor) -> bool:
+    target, changed = target.clone(), logits.clone()
+    target[:, 2] = END_TOKEN
+    changed[:, 2] = changed[:, 2].flip(0)
+    return torch.allclose(loss(logits, target), loss(changed, target))
+
+
+def _on_losses_missed(calls: list[tuple[Tensor, Tensor, Tensor]]) -> str:
+    if any(loss.isnan() for *_, loss in calls):
         return " One of its losses is nan."
-    return "" if any((target == END_TOKEN).any() for target, _ in calls) else " No target that it tries has an end."
+    return _on_ends(calls) or _on_others(calls)
+
+
+def _on_ends(calls: list[tuple[Tensor, Tensor, Tensor]]) -> str:
+    without = not any((target == END_TOKEN).any() for _, target, _ in calls)
+    return " No target that it tries has an end." if without else ""
+
+
+def _on_others(calls: list[tuple[Tensor, Tensor, Tensor]]) -> str:
+    for (before, target, _), (after, same, _) in pairwise(calls):
+        alike = torch.equal(target, same) and before.shape == after.shape
+        if alike and ((before != after).any(-1) & (target != END_TOKEN)).any():
+            return " It changes logits of tokens that are no ends."
+    return ""
 
 
 register(
@@ -605,19 +904,34 @@ register(
         ),
         reference=the_end_does_not_count,
         beside=_logits_and_target,
-        what_was_tried=_what_losses_were_tried,
-        everywhere="Does a logit that you change belong to a token that counts?",
+        other_right_ones=(lambda loss, logits, target: loss(logits, torch.full_like(target, END_TOKEN)).isnan(),),
+        missed=_on_losses_missed,
+        mistaken=_on_ends,
+        everywhere="How much do you change, and how large a difference of the losses would you notice? And do the "
+        "logits that you change belong to an end?",
         nowhere="Which logits should make no difference to it? Change only those.",
         mistakes={
             "no-end-tried": (
                 _other_logits_do_not_matter,
                 "Your experiment never shows the loss the token that matters. The targets that you are given do not "
                 "hold it, so put it there.",
+                _after(lambda loss, logits, target: loss(logits, target), True),
+            ),
+            "changes-others": (
+                _next_place_is_ignored,
+                "You change logits of tokens that are no ends, and these count in the patient's loss, too. Change only "
+                "those of the ends.",
+                _end_logits_grow_everywhere,
+            ),
+            "rows-change-places": (
+                _rows_change_places,
+                "Your experiment finds the healthy, too. Where an end stands in each row, the loss is the same if rows "
+                "change places. Do you change which logits of a place are large?",
             ),
             "all-by-as-much": (
                 _no_softmax_sees_it,
-                "You add the same to all logits of a place. Probabilities do not change by that, so no such loss "
-                "notices. Change one of them, or their order.",
+                "Where all logits of a place grow by as much, probabilities do not change, and only a softmax over "
+                "the wrong axis notices. Do you change one of them, or their order?",
             ),
             "nothing-but-ends": (
                 _an_end_is_ignored_at(slice(None)),
@@ -626,15 +940,18 @@ register(
             ),
             "at-the-first-place": (
                 _an_end_is_ignored_at(0),
-                "You look at the first place only, which another bug leaves out, whatever stands there.",
+                "You find the loss that leaves out the first place, too, whatever stands there. Which places do you "
+                "look at?",
             ),
-            "at-the-last-place": (
+            "one-apart-as-well": (
                 _an_end_is_ignored_at(-1),
-                "You look at the last place only, which another bug leaves out, whatever stands there.",
+                "You find the loss that is one place off, too. It leaves out the last place, whatever stands there. At "
+                "the others it asks for the next token, so that it may go down where a healthy one goes up. Which "
+                "places do you look at, and do you notice a change in either direction?",
             ),
             "another-loss": (
                 _other_than_cross_entropy,
-                "You find that this is another loss than the mean over all tokens. So are the others'.",
+                "You find every loss that is not the mean over all tokens. Which tokens does this patient leave out?",
             ),
         },
     )
@@ -646,6 +963,20 @@ register(
 
 def depends_on_the_order(evaluation: Callable, model: Seq2Seq) -> tuple[str, bool]:
     return "mean-of-batch-means", _changes_from_behind(BATCH_SIZE + 1, 1)(evaluation, model)
+
+
+class _CountsOn(Decoder):
+    """To it a token suggests the next larger one, so that it writes wrong targets when it is forced on them."""
+
+    def forward(self, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        logits, hidden = super().forward(tokens, hidden)
+        suggested = F.one_hot((tokens + 1) % VOCABULARY, VOCABULARY) * (tokens != END_TOKEN)[..., None]
+        return logits + SUGGESTION * suggested, hidden
+
+
+def _one_that_counts_on(seed: int) -> tuple[Seq2Seq]:
+    sizes = (VOCABULARY, 5, 6, 2, DROPOUT)
+    return (fill_at_random(Seq2Seq(Encoder(*sizes), _CountsOn(*sizes)), seed).eval(),)
 
 
 def _some_wrong(model: Seq2Seq, n: int, n_wrong: int) -> tuple[Tensor, Tensor]:
@@ -678,19 +1009,56 @@ def _sources_alone_are_moved(evaluation: Callable, model: Seq2Seq) -> bool:
     return scores[0].exact_match != scores[1].exact_match
 
 
+def _parts_are_otherwise(evaluation: Callable, model: Seq2Seq) -> bool:
+    """Whether the score differs from the mean of those of two parts, weighed by their sizes."""
+    source, target = _some_wrong(model, BATCH_SIZE + 6, 5)
+    parts = [evaluation(model, source[rows], target[rows]) for rows in (slice(BATCH_SIZE), slice(BATCH_SIZE, None))]
+    mean = (BATCH_SIZE * parts[0].exact_match + 6 * parts[1].exact_match) / (BATCH_SIZE + 6)
+    return abs(evaluation(model, source, target).exact_match - mean) > 1e-3
+
+
+def _last_one_is_worth_a_half(evaluation: Callable, model: Seq2Seq) -> bool:
+    return abs(evaluation(model, *_some_wrong(model, BATCH_SIZE + 1, 1)).exact_match - 0.5) < 1e-9
+
+
+def _asked_in_two_orders(evaluation: Callable, model: Seq2Seq) -> None:
+    source, target = _some_wrong(model, BATCH_SIZE, 1)
+    evaluation(model, source, target)
+    evaluation(model, source.flip(0), target.flip(0))
+
+
+def _asked_of_others(evaluation: Callable, model: Seq2Seq) -> None:
+    source, target = _some_wrong(model, BATCH_SIZE + 1, 1)
+    evaluation(model, source, target)
+    evaluation(model, source.flip(1), target)
+
+
 def _tokens_are_off(evaluation: Callable, model: Seq2Seq) -> bool:
     source, target = _some_wrong(model, BATCH_SIZE + 1, 1)
-    target[-9:-1, 0] = (target[-9:-1, 0] + 1) % VOCABULARY
     right = token_accuracy(model.generate(source, TOKENS), target)
     return abs(evaluation(model, source, target).token_accuracy - right) > 1e-9
 
 
-def _what_examples_were_tried(calls: list[tuple[Tensor, Any]]) -> str:
-    if all(len(target) <= BATCH_SIZE for target, _ in calls):
+def _what_examples_were_tried(calls: list[tuple]) -> str:
+    if all(len(target) <= BATCH_SIZE for *_, target, _ in calls):
         return " All examples that it tries fit in one batch."
-    if all(len(target) % BATCH_SIZE == 0 for target, _ in calls):
+    if all(len(target) % BATCH_SIZE == 0 for *_, target, _ in calls):
         return " All batches that it tries are equally large."
-    return " Its examples are all right, or all wrong." if all(s.exact_match in (0, 1) for _, s in calls) else ""
+    return " Its examples are all right, or all wrong." if all(s.exact_match in (0, 1) for *_, s in calls) else ""
+
+
+def _on_other_examples(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> str:
+    examples = [sorted(torch.cat([source, target], dim=1).tolist()) for _, source, target, _ in calls]
+    return ""
+
+
+def _on_scores_missed(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> str:
+    return _what_examples_were_tried(calls) or _on_other_examples(calls)
+
+
+def _on_scores_mistaken(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> str:
+    alike = len(calls) > 1 and len({scores.exact_match for *_, scores in calls}) == 1
+    return _on_other_examples(calls) or (" All its calls give the same exact match." if alike else "")
 
 
 register(
@@ -705,10 +1073,14 @@ register(
             "Let one example be wrong, and move it: what a fair score says cannot depend on where it stands.",
         ),
         reference=depends_on_the_order,
-        beside=lambda seed: (_network(None, seed),),
-        what_was_tried=_what_examples_were_tried,
+        beside=_one_that_counts_on,
+        other_right_ones=(_last_one_is_worth_a_half,),
+        missed=_on_scores_missed,
+        mistaken=_on_scores_mistaken,
         everywhere="Do you compare exact match alone? A loss that is summed up in another order differs in its last "
         "digits. And do source and target move together?",
+        asked_everywhere=(_asked_in_two_orders, _asked_of_others),
+        asked_nowhere=(_asked_of_others,),
         nowhere="Which example weighs more than others in this patient's score? Move a wrong one there, and away.",
         mistakes={
             "a-single-batch": (
@@ -725,17 +1097,25 @@ register(
                 "Where all examples are right, or all wrong, it makes no difference which of them weighs more. Of "
                 "which do you know for certain that they are right, and how do you spoil one?",
             ),
-            "targets-left-behind": (
+            "other-examples": (
                 _sources_alone_are_moved,
-                "You move the sources or the targets, and not both: then other examples are right. Move them together.",
+                "Your calls are not on the same examples, and others may be right more often, or less. An example is a "
+                "row of the sources with a row of the targets: move both together, whole, and leave none out.",
+            ),
+            "wrong-axis-as-well": (
+                _parts_are_otherwise,
+                "You find the one over the wrong axis, too, whose score is no mean over examples. But where an example "
+                "stands makes no difference to it.",
             ),
             "score-is-off": (
                 _score_is_off,
-                "You find that the score is not the share of right examples. In another patient it is not, either.",
+                "You find all whose exact match is not the share of right examples. What does this one depend on, and "
+                "the others do not?",
             ),
             "tokens-are-off": (
                 _tokens_are_off,
-                "You look at the token accuracy, with which another evaluation has a problem as well.",
+                "You find the one that forces the model, too. Its loss and its token accuracy are others for that. But "
+                "which examples are right, all tokens of them, is the same under forcing.",
             ),
         },
     )

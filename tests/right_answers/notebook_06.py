@@ -90,6 +90,15 @@ def by_its_own_gru(model, source):
     return "state-after-padding", all(torch.allclose(model.encoder(padded, lengths), after_all) for _ in range(2))
 
 
+def lengths_in_a_list(model, source):
+    lengths = [source.shape[1]] * len(source)
+    zeros, ones = (F.pad(source, (0, 1), value=token) for token in (0, 1))
+    first, again, other = (model.encoder(padded, lengths) for padded in (zeros, zeros, ones))
+    alone = model.encoder(zeros[-1:], lengths=lengths[-1:])
+    same = torch.allclose(first, again) and torch.allclose(first[:, -1:], alone)
+    return "state-after-padding", same and not torch.allclose(first, other)
+
+
 def padding_seen_by_the_decoder(model, source):
     lengths = torch.full((1,), source.shape[1])
     token = torch.zeros(1, 1, dtype=torch.long)
@@ -322,6 +331,7 @@ ANSWERS = {
         padding_of_all_kinds,
         padding_in_one_row,
         by_its_own_gru,
+        lengths_in_a_list,
         padding_seen_by_the_decoder,
         padding_by_the_property,
     ],
