@@ -240,9 +240,10 @@ def test_ties_are_the_decoder_s_the_lower_token_wins():
     assert not found.exact
 
 
-def test_what_is_too_close_to_call_is_decided_in_float64_step_by_step():
+@pytest.mark.parametrize("twice", [(7, 8), (1, 2)], ids=["a smaller token instead", "a larger one"])
+def test_what_is_too_close_to_call_is_decided_in_float64_step_by_step(twice):
     """In float32 this model fails by a hair at one input, and is right by a hair at another that it fails at."""
-    wrongly_failing, wrongly_right = [0, 2, 7, 7], [0, 2, 8, 8]
+    wrongly_failing, wrongly_right = ([0, 2, digit, digit] for digit in twice)
     steps = []
 
     def spoil(logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
