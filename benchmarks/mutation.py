@@ -252,7 +252,8 @@ def own_tests(file: str) -> list[str]:
     """The tests of one module, which find most of its mutants in seconds."""
     name = Path(file).stem
     if match := re.fullmatch(r"exercises_0(\d)", name):  # "one by one" is slow on purpose
-        return ["tests/test_teaching.py", "tests/test_wrong_answers.py", "-k", f"[{match[1]}. and not one_by_one"]
+        files = [f"tests/test_{kind}.py" for kind in ("teaching", "wrong_answers", "notebooks")]
+        return [*files, "-k", f"([{match[1]}. or [0{match[1]}_) and not one_by_one"]
     if "/teaching/" in file:
         return ["tests/test_teaching.py", "-k", " and ".join(f"not [{number}." for number in range(1, 7))]
     named = {"__init__": "package", "__main__": "command_line", "errors": "package"}

@@ -1049,7 +1049,7 @@ def _what_examples_were_tried(calls: list[tuple]) -> str:
 
 def _on_other_examples(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> str:
     examples = [sorted(torch.cat([source, target], dim=1).tolist()) for _, source, target, _ in calls]
-    return ""
+    return " Its calls are not on the same examples." if any(one != examples[0] for one in examples) else ""
 
 
 def _on_scores_missed(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> str:
