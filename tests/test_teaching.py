@@ -782,6 +782,7 @@ def test_a_patient_has_the_bug_of_its_exercise_and_no_telling_name(name):
         assert one.__name__ == "<lambda>"
     ((_, _, subject, *beside),) = exercise.probes()[0]
     assert exercise.reference(one, *beside) == (exercises_06.PATIENTS[name], True)
+    assert type(patient(float(name))) is type(one)
     if isinstance(one, torch.nn.Module):
         assert not torch.equal(one.decoder.fc_out.bias, subject.decoder.fc_out.bias)
 

@@ -47,6 +47,7 @@ from course_utils import (
     load_checkpoint,
     load_model,
     load_record,
+    record_path,
     save_checkpoint,
     summary,
     token_loss,
@@ -130,6 +131,11 @@ def test_the_tuned_recipe_trains_the_same_network_in_at_most_64_000_examples():
 def test_the_exact_recipes_are_as_long_as_the_records_say():
     assert (EXACT.steps, EXACT.batch_size, EXACT.length) == (40_000, 256, 10)
     assert (EXACT_8.steps, EXACT_8.batch_size, EXACT_8.length) == (12_000, 256, 8)
+    for recipe, name in ((EXACT, "exact-length10.pt"), (EXACT_8, "exact-length8.pt")):  # the networks that they made
+        made = load_model(record_path(name)).state_dict()
+        assert {key: value.shape for key, value in build_model(recipe).state_dict().items()} == {
+            key: value.shape for key, value in made.items()
+        }
 
 
 def test_the_small_recipe_takes_the_steps_that_notebooks_speak_of():

@@ -55,6 +55,7 @@ TRUE_OR_FALSE = "`.any()`, `.all()` or `torch.allclose` makes one answer of many
 
 def patient(exercise_id: str) -> Any:
     """The black box of an exercise: a network whose weights are drawn at random, a loss, or an evaluation."""
+    exercise_id = str(exercise_id)  # patient(6.1) means the same
     if exercise_id not in PATIENTS:
         raise KeyError(f"There is no patient {exercise_id!r}; there are {', '.join(PATIENTS)}.")
     return _subject(exercise_id, EXHIBITS[PATIENTS[exercise_id]], seed=60)
