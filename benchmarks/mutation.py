@@ -62,7 +62,8 @@ EXHIBITS_REPORT = ROOT / "benchmarks" / "EXHIBITS.md"
 EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants.toml"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 GOAL = 0.95
-GPU_ONLY = ("uncovered: only a GPU runs it", "torch.cuda.get_rng_state")  # what marks lines that only a GPU can run
+# What stands in lines that only a GPU can run.
+GPU_ONLY = ("uncovered: only a GPU runs it", "torch.cuda.get_rng_state", "torch.cuda.synchronize")
 
 PYTEST = ("-m", "pytest", "-x", "-p", "no:cacheprovider")
 NBVAL = (*PYTEST, "-c", "tests/nbval.ini", "--rootdir=.", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=600")

@@ -140,6 +140,17 @@ def test_a_model_for_other_tokens_is_told_to_bring_its_own_examples(refused):
     assert diagnose(few, source, target).healthy
 
 
+def test_a_model_that_stops_with_another_error_fails_by_its_shapes():
+    class Broken(nn.Module):
+        def forward(self, source, target, teacher_forcing_ratio):
+            raise ValueError("of its own")
+
+    diagnosis = diagnose(Broken())
+    assert diagnosis.failed == ("shapes",)
+    assert finding(diagnosis, "shapes").sentence == "it stopped with ValueError: of its own"
+    assert "does not apply: determinism, batch independence, " in str(diagnosis)
+
+
 def test_a_step_that_calls_the_model_otherwise_says_nothing_of_it():
     class WithoutCoins(nn.Module):
         def __init__(self):
