@@ -567,7 +567,8 @@ register(
             "`model.encoder(padded, lengths)`: what may the encoder take notice of, and what not?",
             "Keep everything as it is, lengths too, and change only what stands in the padding. Some others notice "
             "that as well, but they give two answers to one question, or another answer to a row that is alone, with "
-            "its padding, than to the same row in a batch.",
+            "its padding, than to the same row in a batch. (The first row is no good for that: to some bugs only the "
+            "rows above count, and it has none.)",
         ),
         reference=reads_padding,
         beside=_tokens(1),
