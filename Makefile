@@ -8,11 +8,14 @@ GPU_ARGS ?=
 REPO ?=
 SPACE := $(subst ,, )
 NOTEBOOKS := $(sort $(wildcard notebooks/$(NOTEBOOK)*.ipynb notebooks/0$(NOTEBOOK)_*.ipynb))
-# All tests: two files at once with a thread each, in two thirds of the time of one file with two threads.
+# All tests: two files at once with a thread each, in two thirds of the time of one file with two threads. More threads
+# than cores would wait for each other actively, and take ten times as long.
 JOBS ?= 2
 ifndef NOTEBOOK
 AT_ONCE := -n $(JOBS) --dist loadfile
-ONE_THREAD := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1}
+ifneq ($(JOBS),1)
+ONE_THREAD := OMP_NUM_THREADS=1
+endif
 endif
 PYTEST := $(ONE_THREAD) $(RUN) -m pytest $(AT_ONCE)
 # Strict: whatever a cell prints is compared with what is stored.
