@@ -142,7 +142,7 @@ def test_the_report_counts_and_lists(monkeypatch, tmp_path):
         verdict("course_utils/a.py", 3, None),
         verdict(notebook, 2, "too slow", cell=4),
         verdict(notebook, 1, None, cell=4),  # in the claim
-        dataclasses.replace(verdict("course_utils/a.py", 5, None), before="torch.cuda.set_rng_state(x)"),
+        dataclasses.replace(verdict("course_utils/a.py", 5, None), before="old 5  # uncovered: only a GPU runs it"),
         verdict(notebook, 9, None, survived=0, cell=4),  # waits for its first command
     ]
     text = mutation.report(verdicts, 7, 1000)
