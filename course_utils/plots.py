@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from IPython.display import display
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
 
 # Okabe & Ito's palette: told apart with any kind of colour vision.
@@ -55,23 +58,48 @@ def show(figure: Figure, alt: str, measured: bool = False) -> None:
 
 
 def structure(figure: Figure, measured: bool = False) -> dict:
-    """What a figure says, as plain data: titles, labels, scales, and each series with its values or its trend."""
+    """What a figure says, as plain data: titles, labels, scales, and each series with its values or its trend.
+
+    Of what is written at ticks and in the figure, `measured` leaves the words alone.
+    """
     return {"measured": measured, "axes": [_axes_structure(axes, measured) for axes in figure.axes]}
 
 
 def _axes_structure(axes: Axes, measured: bool) -> dict:
     legend = axes.get_legend()
     texts = [text.get_text() for text in axes.texts]
+    ticks = [_names_of_ticks(axis) for axis in (axes.xaxis, axes.yaxis)]
+    if measured:
+        texts, ticks = _words(texts), [_words(names) for names in ticks]
     return {
         "title": axes.get_title("left"),
         "labels": [axes.get_xlabel(), axes.get_ylabel()],
         "scales": [axes.get_xscale(), axes.get_yscale()],
         "legend": [] if legend is None else [text.get_text() for text in legend.get_texts()],
-        "texts": len(texts) if measured else texts,
+        "ticks": ticks,
+        "texts": texts,
         "lines": [[_series(line.get_xdata(), False), _series(line.get_ydata(), measured)] for line in axes.lines],
         "bars": _series([bar.get_height() for bars in axes.containers for bar in bars], measured),
         "images": [_series(np.ma.filled(image.get_array(), math.nan), measured) for image in axes.images],
+        "colour limits": [_limits(image, measured) for image in axes.images],
     }
+
+
+def _names_of_ticks(axis: Axis) -> list[str]:
+    """What is written at ticks that were given. Those that matplotlib finds go with the values."""
+    given = isinstance(axis.get_major_locator(), FixedLocator)
+    return [tick.get_text() for tick in axis.get_ticklabels()] if given else []
+
+
+def _words(texts: Sequence[str]) -> list[str]:
+    """The texts with every number as 0: another machine measures other ones."""
+    return [re.sub(r"-?\d+(\.\d+)?(e[-+]\d+)?", "0", text) for text in texts]
+
+
+def _limits(image: AxesImage, measured: bool) -> list[float]:
+    """Which values the first and the last colour stand for, but for those measured ones that are the values' own."""
+    values, limits = image.get_array(), [float(f"{limit:.5g}") for limit in image.get_clim()]
+    return [] if measured and image.get_clim() == (values.min(), values.max()) else limits
 
 
 def _series(values: ArrayLike, measured: bool) -> dict:

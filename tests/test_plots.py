@@ -268,6 +268,26 @@ def test_the_structure_of_bars_and_tables_has_their_values():
     assert grid["images"] == [{"shape": [2, 2], "values": [0.5, 0.25, 0.125, None]}]
 
 
+def test_a_structure_has_the_names_at_ticks_and_those_of_measured_numbers_only():
+    bars = plots.bars({"a": [0.25, 1.5e-7]}, ["x0", "after 300 steps"], "Title", "share", log_y=True)
+    (exact,), (measured,) = (plots.structure(bars, one)["axes"] for one in (False, True))
+    assert exact["ticks"] == [["x0", "after 300 steps"], []]
+    assert exact["texts"] == ["0.25", "1.5e-07"]
+    assert measured["ticks"] == [["x0", "after 0 steps"], []]
+    assert measured["texts"] == ["0", "0"]
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_a_structure_has_the_limits_of_its_colours(measured):
+    changes = plots.structure(plots.heat_map([[0.5, -0.25]], "Title", "x", "y", limit=2), measured)["axes"][0]
+    assert changes["colour limits"] == [[-2, 2]]
+    values = {(0, 2): 0.5, (0, 3): 0.25, (1, 2): 0.125}
+    given = plots.structure(plots.pair_grid(values, "Title", "p", limit=1), measured)["axes"][0]
+    assert given["colour limits"] == [[0, 1]]
+    own = plots.structure(plots.pair_grid(values, "Title", "p"), measured)["axes"][0]
+    assert own["colour limits"] == ([[]] if measured else [[0.125, 0.5]])  # another machine measures other ones
+
+
 @pytest.mark.parametrize(
     ("values", "trend", "finite"),
     [([0.0, 5.0, 1.0], "", True), ([2.0, 2.0], "", True), ([], "", True), ([1.0, math.nan], "", False)],
