@@ -9,8 +9,9 @@ A mutant is the course with one place changed: by the operators of Cosmic Ray, o
 places are all code of course_utils, but for annotations and doc-strings, and all code cells of the notebooks. A seeded
 sample of them is judged, each by what `make test` runs. A package mutant meets its module's own tests, then all others,
 then the notebooks (but not where an exercise was changed: the notebooks hold no answers). A notebook mutant meets its
-notebook, and not the tests of notebooks as files, which a changed text would fail as well as a changed behaviour. The
-first failure kills a mutant, and so does a run of ten times the usual length.
+notebook and, in a set-up cell, the tests of what that does, but not those of notebooks as files, which a changed text
+would fail as well as a changed behaviour. The first failure kills a mutant, and so does a run of ten times the usual
+length.
 
 Each verdict is kept as it comes, in mutants-<seed>.jsonl: a run that was stopped goes on where it was. The report is
 MUTATION.md. equivalent_mutants.toml names the survivors that behave as the course itself does. The report on the
@@ -264,7 +265,8 @@ def own_tests(file: str) -> list[str]:
 def stages(place: Place) -> list[tuple[str, ...]]:
     """The commands that judge a mutant, the quickest first: what `make test` runs."""
     if place.file.startswith("notebooks/"):
-        return [(*NBVAL, place.file)]
+        set_up = (*PYTEST, "tests/test_notebooks.py", "-k", f"a_set_up_that and {Path(place.file).stem}")
+        return [(*NBVAL, place.file), *[set_up] * (place.cell == 1)]
     own = (*PYTEST, *own_tests(place.file))
     if "/exercises_" in place.file:
         return [own, PYTEST]

@@ -64,6 +64,31 @@ def test_a_set_up_that_cannot_install_the_package_ends_there(name, monkeypatch):
 
 
 @each_notebook
+@pytest.mark.parametrize("given", [None, "dist/course_utils.whl"])
+def test_a_set_up_that_misses_the_package_installs_it_alone(name, given, monkeypatch):
+    commands = []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda package: None if package == "course_utils" else "found")
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    monkeypatch.delenv("COURSE_UTILS_SOURCE", raising=False)
+    if given:
+        monkeypatch.setenv("COURSE_UTILS_SOURCE", given)
+    set_up(name)
+    (command,) = commands
+    *pip, package = command
+    assert pip == [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    assert package == given if given else package.endswith(f"/v{course_utils.__version__}.zip")
+
+
+@each_notebook
+def test_a_set_up_that_has_the_package_installs_nothing_and_explains_missing_names(name, monkeypatch):
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: called.append("pip"))
+    monkeypatch.setattr(course_utils, "explain_missing_names", lambda: called.append("explained"))
+    set_up(name)
+    assert called == ["explained"]
+
+
+@each_notebook
 def test_every_code_cell_was_run_once_and_in_order(name):
     counts = [cell.execution_count for cell in code_cells(name)]
     assert counts == list(range(1, len(counts) + 1)), f"run the notebook whole: `make run NOTEBOOK={name[:2]}`"

@@ -74,6 +74,15 @@ def test_a_notebook_mutant_is_judged_by_the_outputs(workshop, addition, killed):
     assert not verdict.waits
 
 
+def test_a_set_up_cell_is_judged_by_what_it_installs_too(workshop):
+    file = "notebooks/01_task_definition.ipynb"
+    place = Place(file, 1, "by hand", 0, 1)
+    new = mutation.programs()[file, 1].replace('"--no-deps", ', "")
+    verdict = workshop.judge(Verdict(place, "", "", survived=1), new, dict.fromkeys(mutation.stages(place), 60))
+    assert verdict.killed_by.startswith("tests/test_notebooks.py::test_a_set_up_that_misses")
+    assert not verdict.waits
+
+
 def test_a_mutant_that_never_ends_is_too_slow(workshop):
     place = Place("course_utils/errors.py", None, "by hand", 0, 1)
     verdict = judge(workshop, place, "while True: pass", seconds=0.2)
