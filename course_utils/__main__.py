@@ -89,11 +89,12 @@ def _train(options: argparse.Namespace) -> int:
     if not process.is_first:
         return 0
     last = out / ("last.pt" if run.history else "best.pt")  # interrupted in the first epoch, there is only one
+    took = f"{run.seconds:.1f} s" if run.history else "less than an epoch"
     result = {**summary(run), "checkpoint": str(last), "best_checkpoint": str(out / "best.pt")}
     _report(
         options,
         result,
-        f"{run.examples:,} examples in {run.seconds:.1f} s on {device}\n"
+        f"{run.examples:,} examples in {took} on {device}\n"
         f"last:  exact match {result['exact_match']:.4f}  {result['checkpoint']}\n"
         f"best:  exact match {result['best_exact_match']:.4f}  {result['best_checkpoint']}  "
         f"(epoch {run.best_epoch}, by validation loss)",

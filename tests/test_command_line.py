@@ -172,6 +172,11 @@ def test_train_interrupted_in_its_first_epoch_names_a_checkpoint_that_is_there(r
     assert load_model(json.loads(done.out)["checkpoint"])
 
 
+def test_train_interrupted_in_its_first_epoch_claims_no_time(run, monkeypatch):
+    interrupt_at(2, monkeypatch)
+    assert " examples in less than an epoch on cpu\n" in run("train --recipe tiny").out
+
+
 def test_train_that_diverges_ends_with_a_sentence_and_its_own_status(run, monkeypatch):
     monkeypatch.setitem(RECIPES, "wild", dataclasses.replace(RECIPES["tiny"], learning_rate=math.inf))
     done = run("train --recipe wild --json")
