@@ -518,7 +518,8 @@ def _check_independence(start: Tensor, length: Tensor, digits: Tensor, n: int) -
         for column in digits.T:
             if any(_rare(int((event & (column == digit)).sum()), n, share / 9) for digit in range(1, 10)):
                 raise WrongAnswer("A digit says something about the start or the length: each is drawn by itself.")
-    if _rare(int((start[1:] == start[:-1]).sum()), n - 1, 1 / (LARGEST_START + 1)):
+    same = start[1:] == start[:-1]
+    if _rare(int(same.sum()), len(same), 1 / (LARGEST_START + 1)):
         raise WrongAnswer("The start of one example says something about the next one's.")
     if (digits[1:] == digits[:-1]).all(dim=1).double().mean() > 0.01:  # by chance once in 43 million rows
         raise WrongAnswer("An example often has the digits of its neighbour.")
