@@ -50,6 +50,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "bars with points": lambda: plots.bars(
         {"one": [0.5] * 5}, list("abcde"), "Title", "y", decimals=0, points={"one": [[0.4, 0.6]] * 5}
     ),
+    "bars with many points": lambda: plots.bars(
+        dict.fromkeys("xyz", [0.5] * 4), list("abcd"), "Title", "y", points=dict.fromkeys("xyz", [[0.4, 0.6]] * 4)
+    ),
     "intervals": lambda: plots.intervals(
         {"one": [(0.5, 0.4, 0.7), (1, 1, 1)], "two": [(0.2, 0.1, 0.3), (0, 0, 0.1)]}, ["a", "b"], "Title", "x"
     ),

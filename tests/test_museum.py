@@ -381,6 +381,15 @@ def test_evaluations_report_what_their_plaques_say(half_right):
         assert dataclasses.replace(report[name], exact_match=right.exact_match) == right
 
 
+@pytest.mark.parametrize(
+    ("output", "counts"), [([3, 4, 0, 0], 1), ([3, 0, 0, 0], 1), ([9, 4, 0, 0], 0), ([1, 4, 0, 0], 0)]
+)
+def test_scored_to_the_shorter_a_wrong_digit_still_counts_as_wrong(monkeypatch, output, counts):
+    source, target = torch.tensor([[0, 2, 3, 4, 5, 6]]), torch.tensor([[3, 4, 0, 0]])
+    monkeypatch.setattr(museum, "predict", lambda *_, **__: F.one_hot(torch.tensor([output]), 10))
+    assert EXHIBITS["scored-to-the-shorter"].sick(build_model(TINY), source, target).exact_match == counts
+
+
 def test_a_forgotten_eval_scores_the_mode_it_finds(half_right):
     model, source, target = half_right
     forgotten = EXHIBITS["eval-forgotten"].sick

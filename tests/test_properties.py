@@ -441,6 +441,11 @@ def test_tokens_that_the_model_would_not_write_are_counted():
     assert named("greedy agrees with itself").check(greedy(another_last_token)) == pytest.approx(1 / 7)
 
 
+def test_more_tokens_than_asked_for_stand_where_nothing_should():
+    one_more = greedy(lambda tokens: torch.cat([tokens, tokens[:, -1:]], dim=1))
+    assert named("greedy agrees with itself").check(one_more) == 1
+
+
 def test_rows_that_end_when_another_does_depend_on_the_batch():
     def by_the_batch(tokens):
         return tokens * 0 + len(tokens)
