@@ -385,7 +385,7 @@ def cell_is_pytorchs(subject: Subject) -> float:
         state = encoder(subject.source)
         vector = decoder.embedding(token[:, 0])
         if not isinstance(state, Tensor) or vector.shape[-1] != rnn.input_size:
-            raise DoesNotApply("the decoder's GRU reads more than the embedded token and its state")
+            raise DoesNotApply("the decoder's GRU reads something else than the embedded token and its state")
         expected = []
         for layer, weights in zip(state, rnn.all_weights, strict=True):
             vector = torch.gru_cell(vector, layer, *weights)

@@ -542,7 +542,8 @@ def test_a_decoder_that_computes_steps_otherwise_is_found():
     [
         (nn.LSTM(16, 64, batch_first=True), "the decoder is no `embedding` with an nn.GRU"),
         (nn.GRU(16, 32, bidirectional=True, batch_first=True), "the decoder is no `embedding` with an nn.GRU"),
-        (nn.GRU(80, 64, batch_first=True), "reads more than the embedded token"),
+        (nn.GRU(80, 64, batch_first=True), "reads something else than the embedded token"),
+        (nn.GRU(8, 64, batch_first=True), "reads something else than the embedded token"),
     ],
 )
 def test_other_cells_are_not_compared_with_pytorchs(rnn, words):
