@@ -232,9 +232,10 @@ def test_lengths_may_be_a_list(model, examples):
     assert torch.equal(model.encoder(source, LENGTHS.tolist()), model.encoder(source, LENGTHS))
 
 
-def test_lengths_must_be_one_for_each_source(model, examples, refused):
-    with refused("[Ll]engths"):
-        model.encoder(examples[0][:4], torch.tensor([5, 5, 5]))
+@pytest.mark.parametrize("n", [3, 5])
+def test_lengths_must_be_one_for_each_source(model, examples, refused, n):
+    with refused("Lengths must be 4 numbers"):
+        model.encoder(examples[0][:4], torch.tensor([5] * n))
 
 
 # --- The decoder ------------------------------------------------------------------------------------------------------

@@ -586,6 +586,10 @@ def test_lists_tensors_and_rounding_make_no_difference(got):
     assert comparison.difference(torch.tensor([1.0, 2.0]), got) is None
 
 
+def test_many_rows_are_equal_to_themselves():
+    assert comparison.difference([[1], [2, 3]] * 150, [[1], [2, 3]] * 150) is None
+
+
 def test_a_number_too_large_for_a_float_is_wrong_and_no_accident():
     assert "inf" in comparison.difference(torch.tensor(3), comparison.normal(10**400))
 
@@ -724,6 +728,13 @@ def test_what_is_no_tensor_is_not_asked_for_again():
     calls = []
     assert not check("3.5", lambda *given: calls.append(given)).passed
     assert len(calls) == 1
+
+
+def test_another_end_is_another_token_in_the_last_place_alone():
+    target = torch.arange(exercises_06.VOCABULARY)[:, None].repeat(1, 3)  # each token in each place
+    changed = exercises_06._with_another_end(target)
+    assert (changed != target).tolist() == [[False, False, True]] * len(target)
+    assert torch.equal(changed[:, -1].unique(), target[:, -1])
 
 
 @pytest.mark.parametrize("name", exercises_06.PATIENTS)

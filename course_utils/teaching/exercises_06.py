@@ -321,22 +321,25 @@ def _on_coins(calls: list[Call]) -> str:
 # 6.1: a network whose forced scores are too good
 
 
-def sees_the_answer(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[str, bool]:
+def _with_another_end(target: Tensor) -> Tensor:
     changed = target.clone()
     changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
+    return changed
+
+
+def sees_the_answer(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[str, bool]:
+    changed = _with_another_end(target)
     before, again, after = (model(source, read, 1.0)[:, -1] for read in (target, target, changed))
     return "not-shifted", torch.allclose(before, again) and not torch.allclose(before, after)
 
 
 def _differs_without_asking_twice(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
-    changed = target.clone()
-    changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
+    changed = _with_another_end(target)
     return not torch.allclose(model(source, target, 1.0)[:, -1], model(source, changed, 1.0)[:, -1])
 
 
 def _differs_with_coins(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
-    changed = target.clone()
-    changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
+    changed = _with_another_end(target)
     return not torch.allclose(model(source, target), model(source, changed))
 
 
@@ -345,8 +348,7 @@ def _differs_alone(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
 
 
 def _looks_at_all_places_but_the_last(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
-    changed = target.clone()
-    changed[:, -1] = (changed[:, -1] + 1) % VOCABULARY
+    changed = _with_another_end(target)
     return not torch.allclose(model(source, target, 1.0)[:, :-1], model(source, changed, 1.0)[:, :-1])
 
 
