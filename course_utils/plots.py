@@ -15,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
@@ -78,11 +79,20 @@ def _axes_structure(axes: Axes, measured: bool) -> dict:
         "legend": [] if legend is None else [text.get_text() for text in legend.get_texts()],
         "ticks": ticks,
         "texts": texts,
-        "lines": [[_series(line.get_xdata(), False), _series(line.get_ydata(), measured)] for line in axes.lines],
+        "lines": [
+            [_series(line.get_xdata(), False), _series(line.get_ydata(), measured and not _is_level(line))]
+            for line in axes.lines
+        ],
         "bars": _series([bar.get_height() for bars in axes.containers for bar in bars], measured),
         "images": [_series(np.ma.filled(image.get_array(), math.nan), measured) for image in axes.images],
         "colour limits": [_limits(image, measured) for image in axes.images],
     }
+
+
+def _is_level(line: Line2D) -> bool:
+    """Whether it goes straight across the figure, at a height that was given and not measured."""
+    x_is_data, _ = line.get_transform().contains_branch_seperately(line.axes.transData)
+    return not x_is_data  # else it is a share of the figure's width
 
 
 def _names_of_ticks(axis: Axis) -> list[str]:

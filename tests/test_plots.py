@@ -278,6 +278,12 @@ def test_a_structure_has_the_names_at_ticks_and_those_of_measured_numbers_only()
 
 
 @pytest.mark.parametrize("measured", [False, True])
+def test_a_structure_has_the_height_of_a_level(measured):
+    bars = plots.bars({"a": [0.2, 0.4]}, ["x", "y"], "Title", "share", level=("a ninth", 1 / 9))
+    assert plots.structure(bars, measured)["axes"][0]["lines"][-1][1]["values"] == [0.11111, 0.11111]
+
+
+@pytest.mark.parametrize("measured", [False, True])
 def test_a_structure_has_the_limits_of_its_colours(measured):
     changes = plots.structure(plots.heat_map([[0.5, -0.25]], "Title", "x", "y", limit=2), measured)["axes"][0]
     assert changes["colour limits"] == [[-2, 2]]

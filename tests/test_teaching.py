@@ -32,6 +32,7 @@ from course_utils.teaching import (
     claims,
     comparison,
     engine,
+    exercises_01,
     exercises_06,
     explain_missing_names,
     patient,
@@ -586,6 +587,11 @@ def test_lists_tensors_and_rounding_make_no_difference(got):
     assert comparison.difference(torch.tensor([1.0, 2.0]), got) is None
 
 
+def test_large_whole_numbers_are_told_whole():
+    message = comparison.difference(123_456_789.0, 987_654_321.0)
+    assert message.split() == ["yours", "987654321", "expected", "123456789"]
+
+
 def test_many_rows_are_equal_to_themselves():
     assert comparison.difference([[1], [2, 3]] * 150, [[1], [2, 3]] * 150) is None
 
@@ -728,6 +734,15 @@ def test_what_is_no_tensor_is_not_asked_for_again():
     calls = []
     assert not check("3.5", lambda *given: calls.append(given)).passed
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("digit", range(1, 10))
+def test_one_digit_that_comes_too_rarely_is_noticed_whichever_it_is(digit):
+    counts = torch.full((9,), 10_100)  # one standard deviation above what is expected
+    counts[digit - 1] = 9_200  # more than eight below
+    column = torch.arange(1, 10).repeat_interleave(counts)
+    with pytest.raises(trials.WrongAnswer, match="not equally likely"):
+        exercises_01._check_digits(column[:, None].repeat(1, 8), 90_000)
 
 
 def test_another_end_is_another_token_in_the_last_place_alone():
