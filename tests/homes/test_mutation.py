@@ -83,6 +83,11 @@ def test_a_set_up_cell_is_judged_by_what_it_installs_too(workshop):
     assert not verdict.waits
 
 
+@pytest.mark.parametrize(("module", "tests"), [("rooms", "test_rooms"), ("trials", "test_teaching")])
+def test_a_module_of_teaching_meets_the_tests_that_bear_its_name_where_there_are_some(module, tests):
+    assert mutation.own_tests(f"course_utils/teaching/{module}.py")[0] == f"tests/{tests}.py"
+
+
 def test_a_mutant_that_never_ends_is_too_slow(workshop):
     place = Place("course_utils/errors.py", None, "by hand", 0, 1)
     verdict = judge(workshop, place, "while True: pass", seconds=0.2)
