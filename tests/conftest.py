@@ -1,6 +1,7 @@
 """What several test files need: a tiny network whose outputs vary, examples for it, and tiny recipes."""
 
 import dataclasses
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,12 @@ TINY = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_pe
 TINY_TUNED = dataclasses.replace(TUNED, name="tiny tuned", **TINY)
 TINY_FASTEST = dataclasses.replace(FASTEST, name="tiny fastest", **TINY)
 TINY_ORIGINAL = dataclasses.replace(ORIGINAL, name="tiny original", **TINY)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_interrupts() -> None:
+    """Also where the tests were started in the background, and have inherited that it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
