@@ -51,6 +51,11 @@ LEARNING_RATE = 0.1  # of the single steps
 GAIN = 1.5  # of the weights drawn: outputs vary with the inputs, and gates are not yet stuck
 DRAWS = 20  # of weights, at most
 PAGE = 100  # characters in a line of the report: JupyterLab breaks longer ones in the middle of a word
+COUNTED = (  # what is said of one property with a verdict, and of several
+    ("holds", "property holds", "properties hold"),
+    ("fails", "fails", "fail"),
+    ("does not apply", "does not apply", "do not apply"),
+)
 FUNCTIONS = ("loss", "train_step", "evaluate")
 
 
@@ -164,7 +169,8 @@ class Diagnosis:
 
     def __str__(self) -> str:
         count = Counter(finding.verdict for finding in self.findings)
-        lines = [f"{count['holds']} properties hold, {count['fails']} fail, {count['does not apply']} do not apply."]
+        counted = (f"{count[verdict]} {one if count[verdict] == 1 else many}" for verdict, one, many in COUNTED)
+        lines = [", ".join(counted) + "."]
         for verdict in ("fails", "does not apply"):
             told: dict[str, list[str]] = {}
             for finding in self.findings:

@@ -748,12 +748,18 @@ def test_what_does_not_apply_for_one_reason_is_told_once():
 def test_the_report_says_what_fails_what_does_not_apply_and_what_it_resembles():
     diagnosis = Diagnosis(findings(("a", "fails", ("x",)), ("b", "holds", ()), ("c", "does not apply", ())))
     assert str(diagnosis).splitlines() == [
-        "1 properties hold, 1 fail, 1 do not apply.",
+        "1 property holds, 1 fails, 1 does not apply.",
         "  fails: a: a fails.",
         "  does not apply: c: c does not apply.",
         "This resembles x.",
     ]
-    assert "resembles" not in str(Diagnosis(findings(("b", "holds", ()))))
+    assert str(Diagnosis(findings(("b", "holds", ())))) == "1 property holds, 0 fail, 0 do not apply."
+
+
+def test_the_report_counts_several_in_the_plural():
+    verdicts = 2 * ["holds"] + 3 * ["fails"] + 4 * ["does not apply"]
+    diagnosis = Diagnosis(findings(*((str(number), verdict, ()) for number, verdict in enumerate(verdicts))))
+    assert str(diagnosis).splitlines()[0] == "2 properties hold, 3 fail, 4 do not apply."
 
 
 def test_a_report_has_no_line_that_jupyterlab_would_break():

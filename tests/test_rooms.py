@@ -43,9 +43,9 @@ def test_a_room_holds_the_exhibits_of_its_parts_in_their_order(shown, parts):
     inside = [exhibit for exhibit in EXHIBITS.values() if exhibit.part in parts]
     assert inside
     assert shown[0]["text/plain"].splitlines() == [exhibit.title for exhibit in inside]
-    summaries = re.findall(r"<details><summary><b>([^<]*)\.</b> (.*?)</summary>", shown[0]["text/html"])
-    assert [tuple(map(unescape, summary)) for summary in summaries] == [
-        (exhibit.title, exhibit.symptom) for exhibit in inside
+    summary = r"<details><summary><b>([^<]*)</b> \(<code>([^<]*)</code>\)\. (.*?)</summary>"
+    assert [tuple(map(unescape, found)) for found in re.findall(summary, shown[0]["text/html"])] == [
+        (exhibit.title, exhibit.id, exhibit.symptom) for exhibit in inside
     ]
 
 

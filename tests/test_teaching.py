@@ -759,12 +759,13 @@ def test_the_reference_tells_the_patients_kind_from_every_other_exhibit(name):
     for probe in exercise.probes():
         verdicts |= exercise.run(exercise.reference, probe)
     others = [one for one in exhibits_like(name) if one != exercises_06.PATIENTS[name]]
-    first, second, *between, last_but_one, last = verdicts
-    assert between == [f"One with `{one}`" for one in others]
+    first, second, *further = verdicts
     assert (first, second) == ("The patient", "A healthy one")
-    assert ("patient" in last_but_one, "healthy one" in last) == (True, True)
+    assert further[: len(others)] == [f"One with `{one}`" for one in others]
+    patients = [True, False, True] if name in ("6.1", "6.4") else [True, False]
+    assert ["patient" in kind for kind in further[len(others) :]] == patients
     found = [kind for kind, words in verdicts.items() if words == "your experiment finds the bug."]
-    assert found == [first, last_but_one]
+    assert found == [kind for kind in verdicts if "patient" in kind]
     assert {verdicts[kind] for kind in verdicts if kind not in found} == {"your experiment finds nothing."}
 
 
@@ -836,7 +837,7 @@ def test_there_is_no_seventh_patient():
         (True, "two things, in this order: the exhibit's id, as text, and True or False"),
         (("not-shifted", True, 1), "two things"),
         ((True, "not-shifted"), "in this order"),
-        (("shifted", True), "There is no exhibit 'shifted': take one of the ids"),
+        (("shifted", True), "There is no exhibit 'shifted': do you mean `not-shifted`?"),
         (("stale-token", True), "another bug than the exhibit that you name"),
         (("mean-of-batch-means", False), "another bug than the exhibit that you name"),
         (("not-shifted", None), "is to be True or False; yours is None. `.any()`"),

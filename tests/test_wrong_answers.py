@@ -571,6 +571,13 @@ def one_more_logit(loss, logits, target):
     return torch.allclose(loss(logits, target), loss(nn.functional.pad(logits, (0, 1)), target))
 
 
+def likeliest_tokens_of_two_calls(model, source, target):
+    model.eval()
+    state = model.encoder(source)
+    one, other = (model.decoder(target, state)[0].argmax(-1) for _ in range(2))
+    return "dropout-always-on", not torch.equal(one, other)
+
+
 def some_wrong(model, n=70, wrong=5, seed=0):
     source = torch.randint(7, (n, 6), generator=torch.Generator().manual_seed(seed))
     target = model.generate(source, 6)
@@ -608,6 +615,62 @@ def loss_is_off(evaluation, model):
     source, target = some_wrong(model)
     right = token_loss(model(source, target, 0.0), target).item()
     return "mean-of-batch-means", abs(evaluation(model, source, target).loss - right) > 1e-3
+
+
+def with_the_last_target_token_changed(found, change=lambda tokens: (tokens + 1) % 7):
+    """An answer to 6.1: what `found` says of the logits before and after."""
+
+    def answer(model, source, target):
+        changed = target.clone()
+        changed[:, -1] = change(changed[:, -1])
+        before, again, after = (model(source, read, 1.0) for read in (target, target, changed))
+        return "not-shifted", torch.equal(before, again) and found(before, after)
+
+    return answer
+
+
+def other_likeliest_tokens(before, after):
+    return (before.argmax(-1) != after.argmax(-1)).any()
+
+
+def other_logits(before, after):
+    return not torch.allclose(before, after)
+
+
+def padded_on(left, right, length, train=False):
+    """An answer to 6.2: whether other padding on these sides makes a difference where such a length is told."""
+
+    def answer(model, source):
+        model.train(train)
+        lengths = torch.full((len(source),), length)
+        padded = [nn.functional.pad(source, (left, right), value=value) for value in (0, 0, 1)]
+        first, again, other = (model.encoder(each, lengths) for each in padded)
+        return "state-after-padding", torch.equal(first, again) and not torch.allclose(first, other)
+
+    return answer
+
+
+def as_the_encoders_own_gru_would(model, source):
+    padded, lengths = nn.functional.pad(source, (0, 2)), torch.full((len(source),), 6)
+    read = model.encoder.rnn(model.encoder.embedding(padded))[1]
+    return "state-after-padding", torch.allclose(model.encoder(padded, lengths), read)
+
+
+def another_target(loss, logits, target):
+    changed = target.clone()
+    changed[:, 2] = 0
+    return "end-masked-as-padding", torch.allclose(loss(logits, target), loss(logits, changed))
+
+
+def all_scores_in_another_order(evaluation, model):
+    source, target = some_wrong(model, 65, 1)
+    return "mean-of-batch-means", evaluation(model, source, target) != evaluation(model, source.flip(0), target.flip(0))
+
+
+def scored_in_training_mode(evaluation, model):
+    source, target = some_wrong(model.train())
+    one, other = evaluation(model, source, target), evaluation(model, source[:35], target[:35])
+    return "mean-of-batch-means", one.exact_match == other.exact_match
 
 
 @pytest.mark.parametrize(
@@ -795,10 +858,23 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("5.5", lambda count, train, rounds: print(), "Is a `return` missing"),
         *((f"6.{number}", lambda *_: print(), "Is a `return` missing") for number in range(1, 7)),
         ("6.1", trains_the_model, "changes the model's weights"),
+        ("6.1", lambda *_: ("not_shifted", True), "There is no exhibit 'not_shifted': do you mean `not-shifted`?"),
+        ("6.1", lambda *_: ("The answer is in the question", True), "that is the title of `not-shifted`, and its id"),
+        ("6.1", lambda *_: ("?", True), "There is no exhibit '?': take one of the ids in EXHIBITS."),
+        ("6.1", with_the_last_target_token_changed(other_likeliest_tokens), "Logits can move where the likeliest"),
+        ("6.1", with_the_last_target_token_changed(other_logits, lambda tokens: tokens + 1), "IndexError"),
+        ("6.4", likeliest_tokens_of_two_calls, "same token likeliest: your experiment finds nothing, and the bug is"),
+        ("6.2", padded_on(0, 2, 8), "It gives lengths above 6, and the sources have 6 tokens: does padding count?"),
+        ("6.2", padded_on(2, 0, 6), "Two of its calls with the same lengths differ in tokens that are no padding."),
+        ("6.2", padded_on(0, 2, 6, train=True), "Some of its calls are in training mode."),
+        ("6.2", as_the_encoders_own_gru_would, "finds the bug, and it is not there. What would tell it from the"),
+        ("6.5", another_target, "All its losses are of the same logits."),
+        ("6.6", all_scores_in_another_order, "All its calls give the same exact match. What else does it compare?"),
+        ("6.6", scored_in_training_mode, "The model is in training mode, where nobody knows"),
         ("6.1", compares_tables_with_equal_signs, "yours is a tensor (5, 6, 7). `.any()`"),
         ("6.3", looks_at_the_first_token_only, "A healthy one: your experiment finds the bug, and it is not there."),
         ("6.5", with_an_end_at_place_2(one_more_logit), "The patient: your experiment finds nothing, and the bug is"),
-        ("6.6", sets_the_batch_size, "too many positional arguments"),
+        ("6.6", sets_the_batch_size, "takes model, source, target, and nothing else"),
         ("6.6", compares_all_scores_at_once, "exact match alone"),
     ],
 )

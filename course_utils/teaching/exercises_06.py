@@ -7,6 +7,7 @@ must not take the patient.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,16 +41,20 @@ IN_TRAINING_MODE = "6.4"  # the exercise in which `eval()` is a part of the expe
 IN_FLOAT64 = "6.2"  # that in which a row alone is compared with the same row in a batch: float32 adds up otherwise
 TOKENS = 6  # in a source and in a target
 DROPOUT = 0.5  # without it, dropout that is left on would show nowhere
+ON_LOGITS = ("6.1", "6.4")  # whose patients are found by logits, and not by the tokens that are likeliest
 SMALL = 0.005  # times which some logits are taken: a difference of a tenth is no small one there
 LAST_DIGIT = 1e-12  # by which two float64 may differ that were added up in another order
 SUGGESTION = 6.0  # added to a logit: more than most of them differ by
+FAR_MORE = 100.0  # than any two of them differ by
 KEPT = 8.0  # added to what opens an update gate: of the old state all but a few ten-thousandths stay
+ONE_WITH = "One with"  # begins the name of a case with another exhibit
 SENTENCES = {  # by whether the bug is there, and whether the experiment finds it
     (True, True): "your experiment finds the bug.",
     (True, False): "your experiment finds nothing, and the bug is there.",
     (False, True): "your experiment finds the bug, and it is not there.",
     (False, False): "your experiment finds nothing.",
 }
+WITHOUT_A_REMARK = " What would tell it from the patient?"  # where another exhibit is taken for the patient's
 TRUE_OR_FALSE = "`.any()`, `.all()` or `torch.allclose` makes one answer of many numbers."
 
 
@@ -91,6 +96,11 @@ def _small_logits(network: Seq2Seq) -> None:
 
 
 @torch.no_grad()
+def _a_favourite_token(network: Seq2Seq) -> None:
+    network.decoder.fc_out.bias[0] += FAR_MORE
+
+
+@torch.no_grad()
 def _state_that_hardly_moves(network: Seq2Seq) -> None:
     for _, _, bias, _ in network.decoder.rnn.all_weights:
         _reset, update, _new = bias.chunk(3)
@@ -107,10 +117,12 @@ def _cases(exercise_id: str, beside: Callable[[int], tuple]) -> list[tuple]:
     like = NETWORK if sick.part in NETWORK else (sick.part,)
     others = [one for one in EXHIBITS.values() if one.part in like and one is not sick]
     cases = [("The patient", sick, None), ("A healthy one", None, None)]
-    cases += [(f"One with `{one.id}`", one, None) for one in others]
+    cases += [(f"{ONE_WITH} `{one.id}`", one, None) for one in others]
     if sick.part in NETWORK:
         cases.append(("A patient with small logits", sick, _small_logits))
         cases.append(("A healthy one whose state hardly moves", None, _state_that_hardly_moves))
+        if exercise_id in ON_LOGITS:
+            cases.append(("A patient that always finds the same token likeliest", sick, _a_favourite_token))
     else:
         cases += [("Another patient", sick, None), ("Another healthy one", None, None)]
     return [
@@ -124,7 +136,10 @@ def _tokens(n_tables: int) -> Callable[[int], tuple[Tensor, ...]]:
 
     def draw(seed: int) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(seed)
-        return tuple(torch.randint(0, VOCABULARY, (5, TOKENS), generator=generator) for _ in range(n_tables))
+        tables = [torch.randint(0, VOCABULARY, (5, TOKENS), generator=generator) for _ in range(n_tables)]
+        for table in tables:
+            table[0, -1] = VOCABULARY - 1  # who adds one to it has left the vocabulary
+        return tuple(tables)
 
     return draw
 
@@ -163,7 +178,10 @@ def _trial(exercise_id: str, missed: Tried, mistaken: Tried) -> Callable[[Callab
         if difference(before, subject):
             raise WrongAnswer("Your experiment changes the model's weights. Ask it as it comes: bugs show untrained.")
         tried = missed if has_the_bug else mistaken
-        return {kind: SENTENCES[has_the_bug, found] + (tried(calls) if calls and found != has_the_bug else "")}
+        remark = tried(calls) if calls and found != has_the_bug else ""
+        if not remark and found and not has_the_bug and kind.startswith(ONE_WITH):
+            remark = WITHOUT_A_REMARK
+        return {kind: SENTENCES[has_the_bug, found] + remark}
 
     return run
 
@@ -176,7 +194,11 @@ def _watched(subject: Any, calls: list) -> Any:
         return subject
 
     def watched(*given: Any, **named: Any) -> Any:
-        arguments = inspect.signature(subject).bind(*given, **named).args
+        signature = inspect.signature(subject)
+        try:
+            arguments = signature.bind(*given, **named).args
+        except TypeError as error:
+            raise WrongAnswer(f"The patient takes {', '.join(signature.parameters)}, and nothing else.") from error
         before = [_as_it_is_now(one) for one in arguments]
         outcome = subject(*arguments)
         calls.append((*before, outcome))
@@ -212,13 +234,22 @@ def _verdict(exercise_id: str, outcome: Any) -> bool:
         )
     name, found = outcome
     if name not in EXHIBITS:
-        raise WrongAnswer(f"There is no exhibit {name!r}: take one of the ids in EXHIBITS.")
+        raise WrongAnswer(f"There is no exhibit {name!r}: {_meant(name)}")
     answer = normal(found)
     if not isinstance(answer, Tensor) or answer.numel() != 1 or answer.item() not in (0, 1):
         raise WrongAnswer(f"The second thing is to be True or False; yours is {brief(found)}. {TRUE_OR_FALSE}")
     if name != PATIENTS[exercise_id]:
         raise WrongAnswer("The name comes first: what your experiment finds was not looked at.")
     return bool(answer)
+
+
+def _meant(name: str) -> str:
+    """What to do about a name that is no exhibit's id, but perhaps its title, or nearly an id."""
+    titles = {exhibit.title.lower(): exhibit.id for exhibit in EXHIBITS.values()}
+    if name.lower() in titles:
+        return f"that is the title of `{titles[name.lower()]}`, and its id is asked for."
+    nearest = difflib.get_close_matches(name, EXHIBITS, n=1)
+    return f"do you mean `{nearest[0]}`?" if nearest else "take one of the ids in EXHIBITS."
 
 
 def _says(exercise_id: str, experiment: Callable[..., Any]) -> Callable[..., tuple[str, Any]]:
@@ -389,8 +420,17 @@ ASKED_BY_RATIO = tuple(  # whose words on what was tried differ
 )
 
 
+def _forced_on_two_targets(model: Seq2Seq, source: Tensor, target: Tensor) -> None:
+    model(source, target, 1.0)
+    model(source, _with_another_end(target), 1.0)
+
+
 def _reads_the_target_as_it_is(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
     return torch.allclose(model(source, target, 1.0), model.decoder(target, model.encoder(source))[0])
+
+
+def _on_forcing_missed(calls: list[Call]) -> str:
+    return _on_forcing(calls) or " Logits can move where the likeliest token stays: what does it compare, and where?"
 
 
 def _on_forcing(calls: list[Call]) -> str:
@@ -407,24 +447,27 @@ register(
         minutes=15,
         difficulty=2,
         hints=(
-            "Its training loss went to nearly nothing in a few steps. What would make the task that easy?",
-            "Change the last token of the target. It comes after everything that the decoder should have read. And ask "
-            "the same question twice first: some answer it in two ways.",
+            "What would make the task that easy? Think of what the decoder reads at a step when it is forced, and of "
+            "the token that it is to write there.",
+            "Change a token of the target that the decoder should not have read when it writes a certain place, and "
+            "look at that place. And ask the same question twice first: some answer it in two ways.",
         ),
         reference=sees_the_answer,
         beside=_tokens(2),
         everywhere="Which target tokens may the decoder have read before it writes a token, and which not?",
-        nowhere="Is the model forced, with a ratio of 1.0? And do you compare numbers? Shapes fit in every exhibit.",
+        nowhere="Is the model forced, with a ratio of 1.0? Do you compare logits, at the very place whose token you "
+        "change? Shapes fit in every exhibit, accuracy says nothing of random weights, and the likeliest token may "
+        "stay where logits move.",
         other_right_ones=(_reads_the_target_as_it_is,),
-        missed=_on_forcing,
+        missed=_on_forcing_missed,
         mistaken=_on_forcing,
         asked_everywhere=ASKED_BY_RATIO,
-        asked_nowhere=ASKED_BY_RATIO,
+        asked_nowhere=(*ASKED_BY_RATIO, _forced_on_two_targets),
         mistakes={
             "asked-only-once": (
                 _differs_without_asking_twice,
-                "Your experiment takes every change for one of its own making. Some patients answer the very same "
-                "question in two ways: how would you notice?",
+                "Wherever two answers differ, your experiment says that the changed target did it. Some patients "
+                "answer the very same question in two ways: how would you notice?",
             ),
             "coins-are-flipped": (
                 _differs_with_coins,
@@ -550,7 +593,24 @@ def _padding_changes_its_own_row_alone(model: Seq2Seq, source: Tensor) -> bool:
 
 
 def _on_lengths(calls: list[Call]) -> str:
-    return "" if _given(calls, "encoder", "lengths") else " It never tells the encoder the lengths."
+    if not _given(calls, "encoder", "lengths"):
+        return " It never tells the encoder the lengths."
+    told = [call.given for call in calls if call.part == "encoder" and _has_lengths(call)]
+    if any((given["lengths"] > TOKENS).any() for given in told):
+        return f" It gives lengths above {TOKENS}, and the sources have {TOKENS} tokens: does padding count?"
+    for one, other in pairwise(told):
+        alike = one["source"].shape == other["source"].shape and torch.equal(one["lengths"], other["lengths"])
+        if alike and len(one["source"]) > 1:  # rows alone are different rows
+            read = torch.arange(one["source"].shape[1]) < one["lengths"][:, None]
+            if ((one["source"] != other["source"]) & read).any():
+                return " Two of its calls with the same lengths differ in tokens that are no padding."
+    return _on_modes(calls)
+
+
+def _has_lengths(call: Call) -> bool:
+    """Whether it was told one length a row. What is told otherwise not every exhibit refuses."""
+    lengths = call.given.get("lengths")
+    return isinstance(lengths, Tensor) and lengths.shape == call.given["source"].shape[:1]
 
 
 def _on_rows_alone(calls: list[Call]) -> str:
@@ -567,10 +627,9 @@ register(
         difficulty=3,
         hints=(
             "`model.encoder(padded, lengths)`: what may the encoder take notice of, and what not?",
-            "Keep everything as it is, lengths too, and change only what stands in the padding. Some others notice "
-            "that as well, but they give two answers to one question, or another answer to a row that is alone, with "
-            "its padding, than to the same row in a batch. (The first row is no good for that: to some bugs only the "
-            "rows above count, and it has none.)",
+            "Keep everything as it is, lengths too, and change only what stands in the padding. Three others notice "
+            "that as well: one remembers the last call, and two confuse rows with places. What would each of these do "
+            "that the patient does not? (Of the rows above it, the first row of a batch shows nothing.)",
         ),
         reference=reads_padding,
         beside=_tokens(1),
@@ -617,7 +676,7 @@ register(
             "rows-for-time-steps": (
                 _lengths_do_not_matter,
                 "You find the one that takes rows for time steps, too. There the state of a row depends on the rows "
-                "above it, and the first row has none. What would change the state of a later one?",
+                "above it. How would you notice that, and that in the patient it does not?",
             ),
             "alone-against-together": (
                 _alone_is_otherwise,
@@ -880,6 +939,8 @@ def _rows_change_places(loss: Callable, logits: Tensor, target: Tensor) -> bool:
 def _on_losses_missed(calls: list[tuple[Tensor, Tensor, Tensor]]) -> str:
     if any(loss.isnan() for *_, loss in calls):
         return " One of its losses is nan."
+    if len(calls) > 1 and all(torch.equal(calls[0][0], logits) for logits, *_ in calls):
+        return " All its losses are of the same logits."
     return _on_ends(calls) or _on_others(calls)
 
 
@@ -903,8 +964,10 @@ register(
         minutes=15,
         difficulty=2,
         hints=(
-            "The patient is a loss. Of which token does it take no notice? The targets that you are given have none.",
-            "Make the target hold the token that you suspect. Which two logits would such a loss not tell apart?",
+            "Nobody has told these models that they should have stopped. Of which token does such a loss take no "
+            "notice? Does the target that you are given hold it?",
+            "Make the target hold the token that you suspect, at a place or two. Then there are two sets of logits, "
+            "different at those places alone, which such a loss does not tell apart, and a healthy one does.",
         ),
         reference=the_end_does_not_count,
         beside=_logits_and_target,
@@ -949,9 +1012,9 @@ register(
             ),
             "one-apart-as-well": (
                 _an_end_is_ignored_at(-1),
-                "You find the loss that is one place off, too. It leaves out the last place, whatever stands there. At "
-                "the others it asks for the next token, so that it may go down where a healthy one goes up. Which "
-                "places do you look at, and do you notice a change in either direction?",
+                "You find the loss that is one place off, too. It leaves out the last place, whatever stands there. Is "
+                "there another place at which an end can stand? (There it asks for the next token, and may fall where "
+                "a healthy one rises: a change is what counts, in either direction.)",
             ),
             "another-loss": (
                 _other_than_cross_entropy,
@@ -1044,6 +1107,8 @@ def _tokens_are_off(evaluation: Callable, model: Seq2Seq) -> bool:
 
 
 def _what_examples_were_tried(calls: list[tuple]) -> str:
+    if any(model.training for model, *_ in calls):
+        return " The model is in training mode, where nobody knows what it gets right."
     if all(len(target) <= BATCH_SIZE for *_, target, _ in calls):
         return " All examples that it tries fit in one batch."
     if all(len(target) % BATCH_SIZE == 0 for *_, target, _ in calls):
@@ -1062,7 +1127,8 @@ def _on_scores_missed(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> str
 
 def _on_scores_mistaken(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> str:
     alike = len(calls) > 1 and len({scores.exact_match for *_, scores in calls}) == 1
-    return _on_other_examples(calls) or (" All its calls give the same exact match." if alike else "")
+    told = " All its calls give the same exact match. What else does it compare?"
+    return _on_other_examples(calls) or (told if alike else "")
 
 
 register(
@@ -1072,9 +1138,10 @@ register(
         minutes=20,
         difficulty=3,
         hints=(
-            "The patient is an evaluation. Make examples of which you know how many are right: what `model.generate` "
-            "writes, the model gets right.",
-            "Let one example be wrong, and move it: what a fair score says cannot depend on where it stands.",
+            "The patient takes its examples in batches of 64. In which batch would an example weigh more than in "
+            "another?",
+            "Make so many examples that the last batch is a small one. What `model.generate` writes, the model gets "
+            "right. Let one example be wrong, and move it: what a fair score says cannot depend on where it stands.",
         ),
         reference=depends_on_the_order,
         beside=_one_that_counts_on,

@@ -145,7 +145,7 @@ PREDICTIONS: dict[str, Question] = {
         (
             Option("Nothing that is right", "What it knows is in its state, and one odd input does not erase that."),
             Option("The same", "Token 1 has another embedding, and the state takes it in."),
-            _right("Nearly always the right tokens", "So nearly that a score of 97 % would raise no suspicion."),
+            _right("Nearly always the right tokens", "So nearly that its score would raise no suspicion."),
         ),
     ),
     "state-not-carried": Question(

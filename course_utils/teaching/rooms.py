@@ -30,8 +30,9 @@ def room(*parts: str) -> None:
 
 def _exhibit(exhibit: Exhibit, record: dict) -> str:
     question = PREDICTIONS[exhibit.id]
+    name = f"<b>{escape(exhibit.title)}</b> (<code>{escape(exhibit.id)}</code>)"
     return (
-        f"<details><summary><b>{escape(exhibit.title)}.</b> {escape(exhibit.symptom)}</summary>"
+        f"<details><summary>{name}. {escape(exhibit.symptom)}</summary>"
         f"<div style='margin: 0 2em 1em'><p><b>Predict.</b> {text_html(question.text)}</p>{options_html(question)}"
         f"<details><summary><b>The plaque</b></summary>{_plaque(exhibit, record)}</details></div></details>"
     )
