@@ -1107,8 +1107,6 @@ def _tokens_are_off(evaluation: Callable, model: Seq2Seq) -> bool:
 
 
 def _what_examples_were_tried(calls: list[tuple]) -> str:
-    if any(model.training for model, *_ in calls):
-        return " The model is in training mode, where nobody knows what it gets right."
     if all(len(target) <= BATCH_SIZE for *_, target, _ in calls):
         return " All examples that it tries fit in one batch."
     if all(len(target) % BATCH_SIZE == 0 for *_, target, _ in calls):
@@ -1122,6 +1120,8 @@ def _on_other_examples(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> st
 
 
 def _on_scores_missed(calls: list[tuple[nn.Module, Tensor, Tensor, Any]]) -> str:
+    if any(model.training for model, *_ in calls):
+        return " The model is in training mode, where nobody knows what it gets right."
     return _what_examples_were_tried(calls) or _on_other_examples(calls)
 
 
