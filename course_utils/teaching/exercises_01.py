@@ -165,8 +165,8 @@ register(
         difficulty=2,
         hints=(
             "Count the (start, length) pairs and the digit strings, each by itself. Every pair goes with every string.",
-            "Call the number of digits `d`, which is `n - 2`. With a given start, the lengths go from 2 to `d "
-            "- start`: that makes `d - start - 1` of them. Add this up over the starts 0 to `min(5, d - 2)`.",
+            "Call the number of digits `d`, which is `n - 2`. How many lengths are there for start 0? For start 1? "
+            "Write that for any start, and add up over all of them. Which is the last?",
         ),
         reference=count_inputs,
         probes=lambda: [(n,) for n in range(4, 12)],
@@ -566,8 +566,8 @@ register(
         hints=(
             "`torch.randint(low, high, (n_examples, 1), generator=generator)` leaves out `high`. Draw the starts "
             "first; the number of possible lengths is then `7 - start`, another one in each row.",
-            "`torch.rand(n_examples, 1, generator=generator)` lies between 0 and 1. Times the row's number of lengths, "
-            "and rounded down by `.long()`, it is equally likely to be any of 0, 1, 2, …",
+            "`torch.rand(…, generator=generator)` lies between 0 and 1. Take it times the row's number of lengths, and "
+            "round it down with `.long()`: which numbers can come out, and how likely is each?",
         ),
         reference=_sampler_as(),
         probes=lambda: [(3,), (30_000,)],

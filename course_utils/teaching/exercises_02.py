@@ -263,8 +263,7 @@ register(
         difficulty=3,
         hints=(
             "Do both big products first, then split each into three with `.chunk(3, dim=1)`.",
-            "The order is r, z, n. In the candidate, r multiplies everything that comes from h: the product "
-            "*and* its bias.",
+            "You have six pieces. Which two make r, and which two make z? Which piece alone does r multiply?",
         ),
         reference=gru_cell,
         probes=_cells,
@@ -655,7 +654,7 @@ register(
         hints=(
             "Row 0 wants place `lengths[0] - 1`, row 1 wants `lengths[1] - 1`. Indexing with two tensors at "
             "once picks one place per row.",
-            "`outputs[rows, places]` with `rows = torch.arange(B)`.",
+            "For a table `a`, `a[[0, 1], [2, 0]]` picks `a[0, 2]` and `a[1, 0]`. Here the last axis is taken whole.",
         ),
         reference=final_states,
         probes=_ragged,
@@ -819,7 +818,8 @@ register(
         hints=(
             "One example's states are `hidden[:, i]`. They have to lie side by side before you can reshape, so"
             " the batch axis must come first.",
-            "`transpose(0, 1)`, then `reshape(B, -1)`, multiply, add, `reshape(B, n_layers, -1)`, and transpose back.",
+            "After the product each row holds the new layers side by side. Give them an axis of their own. Where must "
+            "it stand in the state that you return?",
         ),
         reference=bridge,
         probes=_bridges,

@@ -74,8 +74,7 @@ register(
         minutes=10,
         difficulty=2,
         hints=(
-            "Three parts, one after the other: `decoder.embedding`, `decoder.rnn`, `decoder.fc_out`. The middle one "
-            "takes two things and gives back two.",
+            "Which of the three parts needs the state? Which one wants an axis that `token` does not have?",
             "The GRU wants a time axis: `token[:, None]` is (B, 1). Its outputs are (B, 1, H): take the one position "
             "out again.",
         ),
