@@ -1,6 +1,7 @@
 """The package as a whole: its public names, the one direction of its imports, and how little importing it costs."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from importlib import import_module
@@ -32,6 +33,16 @@ def siblings_imported_by(file: Path) -> set[str]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             names |= {f"{module}.{alias.name}" for alias in node.names}
     return {name.split(".")[1] for name in names if name.startswith("course_utils.")}
+
+
+PUBLIC_DATA = [name for name in course_utils.__all__ if dataclasses.is_dataclass(getattr(course_utils, name))]
+
+
+@pytest.mark.parametrize("name", PUBLIC_DATA)
+def test_public_data_cannot_be_changed_but_a_run_that_is_still_going_on(name):
+    kind = getattr(course_utils, name)
+    kind = kind if isinstance(kind, type) else type(kind)  # a recipe, too, is one
+    assert kind.__dataclass_params__.frozen == (name != "Run")
 
 
 @pytest.mark.parametrize("name", course_utils.__all__)

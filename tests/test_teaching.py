@@ -745,6 +745,21 @@ def test_one_digit_that_comes_too_rarely_is_noticed_whichever_it_is(digit):
         exercises_01._check_digits(column[:, None].repeat(1, 8), 90_000)
 
 
+def test_as_many_calls_as_are_allowed_are_no_loop():
+    with exercises_01._LimitedCalls(2):
+        torch.zeros(1)
+        torch.zeros(1)
+        with pytest.raises(trials.WrongAnswer, match="one by one"):
+            torch.zeros(1)
+
+
+def test_rows_of_another_shape_stay_several_things():
+    rows = (torch.zeros(2), torch.ones(2))
+    assert comparison._stacked_like(torch.zeros(2, 3), rows) is rows
+    assert comparison._stacked_like(torch.zeros(2, 2), rows).shape == (2, 2)
+    assert comparison._stacked_like(torch.zeros(3), (torch.tensor(1.0), torch.tensor(2.0))).tolist() == [1, 2]
+
+
 def test_another_end_is_another_token_in_the_last_place_alone():
     target = torch.arange(exercises_06.VOCABULARY)[:, None].repeat(1, 3)  # each token in each place
     changed = exercises_06._with_another_end(target)
