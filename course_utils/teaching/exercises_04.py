@@ -154,8 +154,8 @@ register(
         difficulty=2,
         hints=(
             "The four lines above did it once. From the second call on, the first call's gradient is still in `.grad`.",
-            "`model.train()` first. `optimizer.zero_grad()` anywhere before `backward()`. Clip between "
-            "`backward()` and `step()`.",
+            "Which method puts the model into training mode, and which method of the optimizer clears `.grad`? Before "
+            "which of the four lines must each of them come?",
         ),
         reference=train_step,
         # The second has an old gradient in `.grad`; the last has gradients so small that nothing is clipped.
@@ -399,12 +399,12 @@ def _same_in_each_step(
 register(
     Exercise(
         id="4.2",
-        title="Find the bug: fresh examples in every epoch",
+        title="Find the bug: the batches of a run",
         minutes=10,
         difficulty=1,
         hints=(
             "Compare the first batch of the first epoch with the first batch of the second.",
-            "A generator that is made anew from the same seed begins at the beginning. When should it be made?",
+            "A `torch.Generator` that is made anew from the same seed begins at the beginning. When should it be made?",
         ),
         reference=training_batches,
         probes=lambda: [(6, 2, 3, 5), (10, 3, 4, 7), (10, 12, 1, 6)],
@@ -602,8 +602,8 @@ register(
         difficulty=2,
         hints=(
             "Keep the best after epoch 1, train on, and look at what you kept. Has it changed?",
-            "`state_dict()` hands out the model's own tensors, and training changes them in place. What do you do with "
-            "a page that somebody else goes on writing on?",
+            "`state_dict()` hands out the model's own tensors, and training changes them in place. How do you get "
+            "tensors that training does not touch?",
         ),
         reference=keep_best,
         # Losses before training, after epoch 1, 2, …; none twice.

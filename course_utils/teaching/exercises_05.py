@@ -89,9 +89,8 @@ register(
         hints=(
             "Every pair comes with as many digit strings. How often do they fit into the number, and what is left "
             "over?",
-            "`divmod(number, 9**n_digits)` gives both. What is left is a number in base 9: `rest // 9**place % 9` is "
-            "its "
-            "digit at a place, counted from the right.",
+            "`divmod(number, 9**n_digits)` gives both. What is left is a number in base 9, whose digits run from 0 to "
+            "8. How do you get the last of them, and how the one before it?",
         ),
         reference=input_at,
         probes=_numbers,
@@ -1015,8 +1014,8 @@ register(
         hints=(
             "Two lists: the failures of the last count, which decide whether to go on, and all that were ever found, "
             "which are trained on.",
-            "Count once before the loop. In it: add the failures to those found, train, count again, write the number "
-            "down. `while failures and len(history) <= rounds` ends it.",
+            "Count once before the loop, and in it once after each training. How many numbers are in the list after "
+            "`rounds` trainings?",
         ),
         reference=until_none_fails,
         probes=lambda: [
@@ -1232,9 +1231,8 @@ register(
         hints=(
             "At each place, two logits matter: that of the right token, and the largest of all the others. Which place "
             "decides about the whole input?",
-            "`gather` picks the right token's logit. Put minus infinity in its place with `scatter`, and the largest "
-            "that "
-            "is left is the best other one.",
+            "`gather` picks the right token's logit, and `scatter` puts a number in its place. Which number can never "
+            "be the largest, wherever the logits lie?",
         ),
         reference=margin,
         probes=_logits,

@@ -49,8 +49,8 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             (
                 Option(
                     "They are equally good",
-                    "That would follow if each failed equally often on every pair. Else the rates weigh its errors "
-                    "unlike.",
+                    "That would follow if each failed equally often on every pair. Otherwise the two rates weigh the "
+                    "same errors differently.",
                 ),
                 Option(
                     "A, since it was tested on all inputs",
@@ -64,7 +64,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             ),
         ),
         Question(
-            "Why may a program not find the padding of a source by looking for zeros?",
+            "If sources were padded with 0, why could a program not find the padding by looking for zeros?",
             (
                 Option(
                     "It may: zeros are always padding",
@@ -174,7 +174,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                 ),
                 Option(
                     "The encoder's size",
-                    "Too small an encoder could not bring the training loss so low, if it were used.",
+                    "If the decoder depended on the encoder, one too small would keep the training loss high.",
                 ),
             ),
         ),
@@ -296,7 +296,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
             (
                 Option(
                     "8 losses are mostly noise",
-                    "The lowest of 16 noisy numbers is a lucky one, not a good one.",
+                    "The lowest of 16 such losses may be low by luck, so the choice can be worse than the last.",
                     right=True,
                 ),
                 Option(
