@@ -55,11 +55,15 @@ def step_of(recipe: Recipe) -> Callable[[], object]:
 
 def operations(recipe: Recipe) -> int:
     """Multiplications and additions in the matrix products of one step."""
+    return operations_of(step_of(recipe))
+
+
+def operations_of(step: Callable[[], object]) -> int:
     usual = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = False  # it takes an LSTM's layer as one piece, which the counter cannot look into
     try:
         with FlopCounterMode(display=False) as counter:
-            step_of(recipe)()
+            step()
     finally:
         torch.backends.mkldnn.enabled = usual
     return counter.get_total_flops()

@@ -469,9 +469,8 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         print("There is no CUDA GPU here: run this where there is one, or try it with --rehearse.", file=sys.stderr)
         return 2
-    try:
-        commit = options.commit or provenance.commit()
-    except (OSError, subprocess.CalledProcessError):
+    commit = options.commit or provenance.commit()
+    if commit == "unknown":
         print("Git does not say which commit this is: name it with --commit.", file=sys.stderr)
         return 2
     plan.folder.mkdir(parents=True, exist_ok=True)

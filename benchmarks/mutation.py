@@ -14,8 +14,9 @@ would fail as well as a changed behaviour. The first failure kills a mutant, and
 length.
 
 Each verdict is kept as it comes, in mutants-<seed>.jsonl: a run that was stopped goes on where it was. The report is
-MUTATION.md. equivalent_mutants.toml names the survivors that behave as the course itself does. The report on the
-exhibits of the bug museum, each put into the course's own code, is EXHIBITS.md.
+MUTATION.md; mutation-notes.md, written by hand, is a part of it. equivalent_mutants.toml names the survivors that
+behave as the course itself does. The report on the exhibits of the bug museum, each put into the course's own code, is
+EXHIBITS.md.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ from course_utils import museum, training
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "mutation"
 REPORT = ROOT / "benchmarks" / "MUTATION.md"
+NOTES = ROOT / "benchmarks" / "mutation-notes.md"  # written by hand: of this sample, and the ones before
 EXHIBITS_REPORT = ROOT / "benchmarks" / "EXHIBITS.md"
 EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants.toml"
 PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -479,6 +481,8 @@ def report(verdicts: list[Verdict], seed: int, n_places: int) -> str:
         f"{len(gpu_only)} mutants in lines that only a GPU can run, and {len(claims)} in claims",
         f"of notebooks, which are tests themselves ({unnoticed} of these made a claim weaker, so that nothing failed).",
     ]
+    if NOTES.exists():
+        lines += ["", NOTES.read_text(encoding="utf-8").rstrip()]
     lines += ["", "## Survivors", ""]
     for verdict in sorted(survivors, key=lambda survivor: (survivor.place.file, survivor.place.cell or 0)):
         lines += [f"- {verdict.place.named()}, {verdict.place.kind}", *_quoted(verdict)]

@@ -1,6 +1,6 @@
 """The README's picture: what a network trained by `tuned` is thinking while it writes. Writes benchmarks/network.png.
 
-python benchmarks/picture.py            (a minute and a half on two cores)
+python benchmarks/picture.py            (about half a minute on two cores)
 """
 
 from __future__ import annotations

@@ -29,10 +29,14 @@ def machine() -> dict:
 
 
 def hardware() -> str:
-    names = [
-        line.split(":")[1].strip() for line in _text("/proc/cpuinfo").splitlines() if line.startswith("model name")
-    ]
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
+    """The processor, where Linux tells with family and model: some names stand for several generations."""
+    fields = [line.partition(":") for line in _text("/proc/cpuinfo").splitlines()]
+    told = {name.strip(): value.strip() for name, _, value in reversed(fields)}  # of the first processor
+    name = told.get("model name", platform.processor())
+    if {"cpu family", "model"} <= told.keys():
+        name += f" (family {told['cpu family']}, model {told['model']})"
+    threads = torch.get_num_threads()
+    return f"{name}, {threads} thread{'s' * (threads != 1)}"
 
 
 def commit() -> str:

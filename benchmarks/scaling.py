@@ -3,16 +3,19 @@
     python benchmarks/scaling.py            (some minutes on two cores with nothing else to do)
 
 From the network and the batches of `tuned` one of the four is doubled again and again; inputs are random tokens, so
-that sources can be longer than the task's. It writes scaling.json and a picture for each of the four, beside this
-file. Where there is a GPU, it measures that.
+that sources can be longer than the task's. Beside the times stand the operations of a step's matrix products, counted
+as in floor.py. It writes scaling.json and a picture for each of the four, beside this file. Where there is a GPU, it
+measures that.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from floor import operations_of
 from provenance import provenance, save
 from tqdm.auto import tqdm
 
@@ -22,17 +25,18 @@ from course_utils.task import VOCABULARY_SIZE
 RECORD = Path(__file__).with_suffix(".json")
 ROUNDS = 5
 STEPS_AT_LEAST, SECONDS_AT_LEAST = 3, 0.2  # of one timing
-PAYS = 0.9  # twice as much at once pays while it takes at most this share of the time for each
-LEVERS = {  # what is doubled: from, to, its name, and by which power of it a step's arithmetic grows
-    "batch_size": (1, 512, "examples in a batch", 1),
-    "hidden_dim": (32, 512, "size of the state", 2),
-    "n_layers": (1, 8, "layers", 1),
-    "length": (10, 320, "tokens in a source", 1),
+PAYS = 0.9  # a doubling pays where an operation then takes at most this share of its time before
+LEVERS = {  # what is doubled: from, to, its name
+    "batch_size": (1, 512, "examples in a batch"),
+    "hidden_dim": (32, 512, "size of the state"),
+    "n_layers": (1, 8, "layers"),
+    "length": (10, 320, "tokens in a source"),
 }
+BY_VALUE = dict[int, float]  # of one lever
 
 
-def step_seconds(recipe: Recipe, length: int, device: torch.device) -> float:
-    """One training step on random tokens, source (B, length) and target (B, length - 2): the fastest of some rounds."""
+def step_of(recipe: Recipe, length: int, device: torch.device) -> Callable[[], object]:
+    """A training step on random tokens, source (B, length) and target (B, length - 2)."""
     generator = torch.Generator().manual_seed(0)
     source, target = (
         torch.randint(VOCABULARY_SIZE, (recipe.batch_size, width), generator=generator).to(device)
@@ -40,16 +44,28 @@ def step_seconds(recipe: Recipe, length: int, device: torch.device) -> float:
     )
     model = build_model(recipe, 0, device)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    return lambda: train_step(model, optimizer, source, target)
+
+
+def counted(recipe: Recipe, length: int) -> int:
+    """Multiplications and additions in the matrix products of a step, counted for one example: all cost the same."""
+    alone = dataclasses.replace(recipe, batch_size=1)
+    return recipe.batch_size * operations_of(step_of(alone, length, torch.device("cpu")))
+
+
+def step_seconds(recipe: Recipe, length: int, device: torch.device) -> float:
+    """The fastest of some rounds."""
+    step = step_of(recipe, length, device)
 
     def steps(n: int) -> float:
-        return seconds(lambda: [train_step(model, optimizer, source, target) for _ in range(n)], device) / n
+        return seconds(lambda: [step() for _ in range(n)], device) / n
 
     n = max(STEPS_AT_LEAST, round(SECONDS_AT_LEAST / steps(STEPS_AT_LEAST)))  # the first steps, slow, are not kept
     return min(steps(n) for _ in range(ROUNDS))
 
 
 def values(lever: str) -> list[int]:
-    value, last, *_ = LEVERS[lever]
+    value, last, _ = LEVERS[lever]
     doubled = []
     while value <= last:
         doubled.append(value)
@@ -57,33 +73,41 @@ def values(lever: str) -> list[int]:
     return doubled
 
 
-def stops_paying(lever: str, milliseconds: dict[int, float]) -> int | None:
-    """The first value whose double does the same arithmetic in no less than PAYS of the time; None if there is none."""
-    power = LEVERS[lever][-1]
-    for value in milliseconds:
-        twice = milliseconds.get(2 * value)
-        if twice is not None and twice / 2**power > PAYS * milliseconds[value]:
-            return value
-    return None
+def setting(lever: str, value: int) -> tuple[Recipe, int]:
+    """`tuned` with one thing changed, and the length of a source."""
+    if lever == "length":
+        return TUNED, value
+    return dataclasses.replace(TUNED, **{lever: value}), TUNED.length
 
 
-def measured(device: torch.device) -> dict[str, dict[int, float]]:
-    """By lever and value: milliseconds a step."""
-    found: dict[str, dict[int, float]] = {name: {} for name in LEVERS}
+def stops_paying(milliseconds: BY_VALUE, operations: BY_VALUE) -> int | None:
+    """The value from which on no doubling pays; None if the last one measured does."""
+    cost = {value: milliseconds[value] / operations[value] for value in milliseconds}
+    end, *_ = cost
+    for value in cost:
+        if 2 * value in cost and cost[2 * value] <= PAYS * cost[value]:
+            end = 2 * value
+    return None if end == max(cost) else end
+
+
+def measured(device: torch.device) -> tuple[dict[str, BY_VALUE], dict[str, BY_VALUE]]:
+    """By lever and value: milliseconds and operations a step."""
+    milliseconds: dict[str, BY_VALUE] = {name: {} for name in LEVERS}
+    operations: dict[str, BY_VALUE] = {name: {} for name in LEVERS}
     settings = [(name, value) for name in LEVERS for value in values(name)]
     for lever, value in tqdm(settings, "settings"):
-        change = {} if lever == "length" else {lever: value}
-        length = value if lever == "length" else TUNED.length
-        found[lever][value] = round(1000 * step_seconds(dataclasses.replace(TUNED, **change), length, device), 3)
-    return found
+        recipe, length = setting(lever, value)
+        milliseconds[lever][value] = round(1000 * step_seconds(recipe, length, device), 3)
+        operations[lever][value] = counted(recipe, length)
+    return milliseconds, operations
 
 
-def picture(lever: str, milliseconds: dict[int, float], where: str) -> bytes:
+def picture(lever: str, milliseconds: BY_VALUE, operations: BY_VALUE, where: str) -> bytes:
     """What was measured beside what proportion to the arithmetic would be, both logarithmic."""
-    name, power = LEVERS[lever][2:]
+    name = LEVERS[lever][-1]
     sizes, times = list(milliseconds), list(milliseconds.values())
-    in_proportion = [times[-1] * (size / sizes[-1]) ** power for size in sizes]
-    end = stops_paying(lever, milliseconds)
+    in_proportion = [times[-1] * operations[size] / operations[sizes[-1]] for size in sizes]
+    end = stops_paying(milliseconds, operations)
     told = {None: "doubling always pays", sizes[0]: "doubling does not pay"}.get(end, f"doubling stops paying at {end}")
     figure = plots.lines(
         {"measured": times, "in proportion to the arithmetic": in_proportion},
@@ -95,7 +119,25 @@ def picture(lever: str, milliseconds: dict[int, float], where: str) -> bytes:
     )
     figure.axes[0].set_xscale("log", base=2)
     figure.axes[0].set_xticks(sizes, sizes)
+    figure.axes[0].yaxis.set_minor_formatter("")
     return plots.png(figure)
+
+
+def write(here: dict, milliseconds: dict[str, BY_VALUE], operations: dict[str, BY_VALUE]) -> None:
+    """The record, and a picture of each lever."""
+    record = {
+        **here,
+        "network": dataclasses.asdict(TUNED),
+        "milliseconds a step": milliseconds,
+        "operations a step": operations,
+        "doubling stops paying at": {
+            lever: stops_paying(times, operations[lever]) for lever, times in milliseconds.items()
+        },
+    }
+    save(record, RECORD)
+    for lever, times in milliseconds.items():
+        path = RECORD.with_name(f"scaling-{lever}.png")
+        path.write_bytes(picture(lever, times, operations[lever], here["hardware"]))
 
 
 def main() -> None:
@@ -103,16 +145,7 @@ def main() -> None:
     here = provenance("python benchmarks/scaling.py")
     if device.type == "cuda":
         here["hardware"] = torch.cuda.get_device_name()
-    found = measured(device)
-    record = {
-        **here,
-        "network": dataclasses.asdict(TUNED),
-        "milliseconds a step": found,
-        "doubling stops paying at": {lever: stops_paying(lever, times) for lever, times in found.items()},
-    }
-    save(record, RECORD)
-    for lever, times in found.items():
-        RECORD.with_name(f"scaling-{lever}.png").write_bytes(picture(lever, times, here["hardware"]))
+    write(here, *measured(device))
 
 
 if __name__ == "__main__":

@@ -21,15 +21,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
 
 # Okabe & Ito's palette: told apart with any kind of colour vision.
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#F0E442",
-)
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")

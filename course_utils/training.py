@@ -106,7 +106,7 @@ ORIGINAL = Recipe(
     validation_examples=8,
     validation_batch_size=1,
 )
-# What the course's own recipes have in common.
+# What recipes begin with, where they do not say otherwise.
 _FORCED = Recipe(
     name="forced",
     batch_size=64,

@@ -110,6 +110,33 @@ def test_times_of_two_machines_are_not_put_side_by_side(runs, monkeypatch):
         bench.main()
 
 
+CPUINFO = """processor\t: 0
+model name\t: A Processor
+cpu family\t: 25
+model\t\t: 17
+
+processor\t: 1
+model name\t: Another
+cpu family\t: 6
+model\t\t: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "threads", "told"),
+    [
+        (CPUINFO, 2, "A Processor (family 25, model 17), 2 threads"),
+        ("model name : A: B\n", 1, "A: B, 1 thread"),
+        ("", 1, "that of Python, 1 thread"),
+    ],
+)
+def test_a_record_names_the_processor_s_family_and_model_where_linux_knows_them(cpuinfo, threads, told, monkeypatch):
+    monkeypatch.setattr(provenance, "_text", lambda path: cpuinfo)
+    monkeypatch.setattr(provenance.platform, "processor", lambda: "that of Python")
+    monkeypatch.setattr(provenance.torch, "get_num_threads", lambda: threads)
+    assert provenance.hardware() == told
+
+
 def test_a_budget_counts_by_its_mean_and_a_race_by_each_run(runs):
     bench.main()
     quick, yardstick, lost = bench.table(recorded())
@@ -126,7 +153,7 @@ def test_the_report_says_who_is_how_much_faster_and_that_a_lost_race_only_bounds
     rows = {line.split(" | ")[0]: line for line in bench.REPORT.read_text(encoding="utf-8").splitlines()}
     assert rows["| quick"] == "| quick | 10 | whole budget | 9 of 10 | 640 | 99.35 | 9.5 (5.0 to 14.0) | 10.6 |"
     assert "| 3 of 3 | 640 | 99.00 | 101.0 (100.0 to 102.0) | 1.0 |" in rows[f"| {bench.YARDSTICK}"]
-    assert "| to the first 99 % | 2 of 3 | 640 | 96.00 | over 301.0 (300.0 to 302.0) | under 0.3 |" in rows["| lost"]
+    assert "| to the first 99 % | 2 of 3 | 640 | 96.00 | over 301 | under 0.4 |" in rows["| lost"]
     assert bench.PICTURE.read_bytes().startswith(b"\x89PNG")
 
 

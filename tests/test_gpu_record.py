@@ -69,6 +69,13 @@ def test_without_a_gpu_it_says_so_in_one_sentence(build, capsys, monkeypatch):
     assert list(build.iterdir()) == []
 
 
+def test_where_git_knows_no_commit_it_has_to_be_named(build, capsys, monkeypatch):
+    monkeypatch.setattr(gpu.provenance, "commit", lambda: "unknown")
+    assert gpu.main(["--rehearse"]) == 2
+    assert capsys.readouterr().err == "Git does not say which commit this is: name it with --commit.\n"
+    assert list(build.iterdir()) == []
+
+
 # --- Resuming ---------------------------------------------------------------------------------------------------------
 
 

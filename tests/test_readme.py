@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import statistics
 from pathlib import Path
@@ -14,6 +15,7 @@ from right_answers import RIGHT_ANSWERS
 from course_utils import (
     EXACT,
     EXACT_8,
+    TUNED,
     SubstringTask,
     build_model,
     count_parameters,
@@ -51,6 +53,10 @@ def test_the_times_are_those_of_the_record():
         step = statistics.median(record["seconds per step"][recipe])
         total = step * settings["steps_per_epoch"] * settings["epochs"]
         assert f"`{recipe}` {total:.0f} s ({1000 * step:.0f} ms a step)" in text
+    on_the_epyc = {run["recipe"]: run.get("hardware") == "AMD EPYC" for run in record["runs"]}
+    assert (on_the_epyc["original"], on_the_epyc["tuned"]) == (True, False)
+    assert "Xeon" in record["hardware"]
+    assert "`original` was run on an AMD EPYC, `tuned` on an Intel Xeon." in text
     batches = json.loads((ROOT / "benchmarks" / "batches.json").read_text(encoding="utf-8"))
     faster = batches["times as fast"]["cpu, batches of 4096"]
     assert faster >= 50
@@ -74,6 +80,44 @@ def test_the_race_is_told_as_it_was_run():
         times = original["seconds"] / row["seconds"]
         assert f"`{name}` {row['seconds']:.1f} s ({times:.{0 if times > 20 else 1}f} times as fast)" in text
     assert f"in {peer['seconds']:.1f} s, {peer['seconds'] / fastest['seconds']:.1f} times as long as `fastest`" in text
+    assert (fastest["there"], fastest["exact_match"] >= 0.99) == (9, True)
+    assert "nine of its ten runs got there, and so did their mean" in text
+
+
+def test_the_seconds_promised_are_those_of_both_machines():
+    runs = [
+        run
+        for name in ("bench.json", "bench-xeon.json")
+        for run in json.loads(bench.RECORD.with_name(name).read_text(encoding="utf-8"))["runs"]
+        if run["competitor"] == "tuned"
+    ]
+    assert len(runs) == 20
+    assert min(run["exact_match"] for run in runs) > 0.99
+    seconds = [run["seconds"] for run in runs]
+    assert f"in {math.floor(min(seconds))} to {math.ceil(max(seconds))} seconds on two CPU cores" in " ".join(
+        README.split()
+    )
+
+
+def test_the_time_of_a_notebook_is_that_of_its_exercises_and_an_hour():
+    minutes = [
+        sum(exercise.minutes for exercise in EXERCISES.values() if exercise.id.startswith(f"{number}."))
+        for number in range(1, 7)
+    ]
+    least, most = min(minutes), max(minutes)
+    text = " ".join(README.split())
+    assert f"take {least} to {most} minutes more" in text
+    assert f"{math.floor((60 + least) / 60)} to {math.ceil((60 + most) / 60)} hours in all" in text
+
+
+def test_the_score_of_the_tests_is_that_of_the_report():
+    report = (ROOT / "benchmarks" / "MUTATION.md").read_text(encoding="utf-8")
+    score, without = re.search(r"^\| in all \| \d+ \| \d+ \| (\S+) \|.*\| (\S+) \|$", report, flags=re.M).groups()
+    (goal,) = re.findall(r"^The goal is (\S+)\. ", report, flags=re.M)
+    assert float(without) < float(goal)
+    text = " ".join(README.split())
+    assert f"a score of {goal}, is not reached yet" in text
+    assert f"has {score}, or {without} without changes that make no difference" in text
 
 
 def test_each_notebook_takes_the_memory_of_the_record_and_less_than_one_and_a_half_gibibytes():
@@ -92,6 +136,13 @@ def test_what_was_counted_is_what_the_certificate_says():
     assert f"A network of {certificate.parameters:,} parameters writes the right output for every one" in text
     assert f"of the task's {certificate.inputs:,} inputs" in text
     assert f"leads by at least {certificate.worst_margin:.2f} everywhere" in text
+    hours = SubstringTask().size * counting.operations_per_input(build_model(TUNED), SubstringTask()) / 154e9 / 3600
+    assert "matrix products of 1,024 × 1,024 at 154 GFLOP/s" in RECORDS
+    assert certificate.pieces[0].threads == 1
+    assert (
+        f"{certificate.seconds / 60:.0f} minutes on one core of a Xeon for {certificate.parameters:,} parameters, "
+        f"and at least {hours:.0f} hours"
+    ) in text
     times = certificate.worst_margin / certificate.arithmetic_difference
     assert f"{round(times, -4):,.0f} times the largest difference that float64, or another order of the same" in text
 
@@ -115,7 +166,7 @@ def test_the_table_of_exercises_counts_what_is_there():
     assert [(id_, int(mistakes), int(right)) for id_, mistakes, right in rows] == counts
     text = " ".join(README.split())
     mistakes, right = sum(count[1] for count in counts), sum(count[2] for count in counts)
-    assert f"{len(counts)} exercises tell {mistakes} mistakes apart, and accept {right} right answers" in text
+    assert f"{len(counts)} exercises tell {mistakes} mistakes apart, and are tested to accept {right} other" in text
 
 
 @pytest.mark.parametrize("name", ["exact-length8", "exact-length10"])
