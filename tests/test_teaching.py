@@ -879,12 +879,13 @@ def test_true_and_false_may_come_in_many_forms(form):
 def test_a_wrong_experiment_is_told_whom_it_judges_wrongly():
     asked_only_once = next(mistake for mistake in EXERCISES["6.1"].mistakes if mistake.id == "asked-only-once")
     one = check("6.1", asked_only_once.answer).message
-    assert one.endswith("\nOne with `state-from-the-last-batch`: your experiment finds the bug, and it is not there.")
+    found = "your experiment finds the bug, and it is not there."
+    assert one.endswith(f"\nOne with `state-from-the-last-batch`: {found} What would tell it from the patient?")
     where = lambda *_: ("not-shifted", True)  # noqa: E731 (as short as it can be)
-    assert check("6.1", where).message.endswith("\nA healthy one: your experiment finds the bug, and it is not there.")
+    assert check("6.1", where).message.endswith(f"\nA healthy one: {found}")
     turned_round = lambda *given: ("not-shifted", not EXERCISES["6.1"].reference(*given)[1])  # noqa: E731
-    missed = "The patient: your experiment finds nothing, and the bug is there."
-    assert check("6.1", turned_round).message.endswith(f"\n{missed}")
+    missed = "\nThe patient: your experiment finds nothing, and the bug is there. Logits can move"
+    assert missed in check("6.1", turned_round).message
 
 
 def test_what_a_loss_was_shown_is_judged_as_it_was_then():

@@ -117,7 +117,7 @@ def test_live_training_counts_steps_and_draws_the_curve(shown, recipe):
     live = widgets.LiveTraining()
     run = fit(recipe, callbacks=[live])
     assert live.bar.n == recipe.steps
-    assert (live.bar.desc, live.bar.unit) == (f"{recipe.name}: ", "step")
+    assert (live.bar.desc, live.bar.unit) == (recipe.name, "step")
     assert live.picture.value == plots.png(widgets.loss_curve(run.step_losses))
     assert "progress bar" in shown[0][0]["text/plain"]
 
