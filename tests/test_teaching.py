@@ -745,6 +745,10 @@ def test_one_digit_that_comes_too_rarely_is_noticed_whichever_it_is(digit):
         exercises_01._check_digits(column[:, None].repeat(1, 8), 90_000)
 
 
+def test_an_empty_list_holds_no_thing():
+    assert comparison._kind(()) == "0 things"
+
+
 def test_as_many_calls_as_are_allowed_are_no_loop():
     with exercises_01._LimitedCalls(2):
         torch.zeros(1)
