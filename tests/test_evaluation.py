@@ -213,7 +213,7 @@ def test_sources_and_targets_of_different_number_are_refused(model, examples, re
 
 
 def test_accuracy_after_the_first_error_counts_only_what_comes_after_it():
-    reference = torch.tensor([[1, 9, 3, 4], [9, 2, 9, 4], [1, 2, 3, 4]])
+    reference = torch.tensor([[1, 0, 3, 4], [9, 2, 9, 4], [1, 2, 3, 4]])
     target = torch.tensor([[1, 2, 3, 4]] * 3)
     # After the errors at places 1 and 0 come 2 + 3 tokens; the third row has no error and counts nothing.
     assert accuracy_after_first_error(reference, reference, target) == pytest.approx(4 / 5)
