@@ -83,6 +83,8 @@ EQUIVALENT = {
         "source = torch.randint(7, (71, 6))": "one example more",
         "source = torch.randint(7, (70, 7))": "a network reads sources of any length",
         "target = model.generate(source, 7)": "and writes as many tokens as it is asked for",
+        "target[:5] = (target[:5] - 1) % 7": "any other token is wrong",
+        "target[:5] = (target[:5] + 2) % 7": "any other token is wrong",
         'return "mean-of-batch-means", abs(first.exact_match - second.exact_match) >= 0.001': "it is 0, or far more",
     },
 }
