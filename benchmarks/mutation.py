@@ -481,8 +481,7 @@ def report(verdicts: list[Verdict], seed: int, n_places: int) -> str:
         f"{len(gpu_only)} mutants in lines that only a GPU can run, and {len(claims)} in claims",
         f"of notebooks, which are tests themselves ({unnoticed} of these made a claim weaker, so that nothing failed).",
     ]
-    if NOTES.exists():
-        lines += ["", NOTES.read_text(encoding="utf-8").rstrip()]
+    lines += ["", NOTES.read_text(encoding="utf-8").rstrip()]
     lines += ["", "## Survivors", ""]
     for verdict in sorted(survivors, key=lambda survivor: (survivor.place.file, survivor.place.cell or 0)):
         lines += [f"- {verdict.place.named()}, {verdict.place.kind}", *_quoted(verdict)]

@@ -32,7 +32,7 @@ LEVERS = {  # what is doubled: from, to, its name
     "n_layers": (1, 8, "layers"),
     "length": (10, 320, "tokens in a source"),
 }
-BY_VALUE = dict[int, float]  # of one lever
+ByValue = dict[int, float]  # of one lever
 
 
 def step_of(recipe: Recipe, length: int, device: torch.device) -> Callable[[], object]:
@@ -80,7 +80,7 @@ def setting(lever: str, value: int) -> tuple[Recipe, int]:
     return dataclasses.replace(TUNED, **{lever: value}), TUNED.length
 
 
-def stops_paying(milliseconds: BY_VALUE, operations: BY_VALUE) -> int | None:
+def stops_paying(milliseconds: ByValue, operations: ByValue) -> int | None:
     """The value from which on no doubling pays; None if the last one measured does."""
     cost = {value: milliseconds[value] / operations[value] for value in milliseconds}
     end, *_ = cost
@@ -90,10 +90,10 @@ def stops_paying(milliseconds: BY_VALUE, operations: BY_VALUE) -> int | None:
     return None if end == max(cost) else end
 
 
-def measured(device: torch.device) -> tuple[dict[str, BY_VALUE], dict[str, BY_VALUE]]:
+def measured(device: torch.device) -> tuple[dict[str, ByValue], dict[str, ByValue]]:
     """By lever and value: milliseconds and operations a step."""
-    milliseconds: dict[str, BY_VALUE] = {name: {} for name in LEVERS}
-    operations: dict[str, BY_VALUE] = {name: {} for name in LEVERS}
+    milliseconds: dict[str, ByValue] = {name: {} for name in LEVERS}
+    operations: dict[str, ByValue] = {name: {} for name in LEVERS}
     settings = [(name, value) for name in LEVERS for value in values(name)]
     for lever, value in tqdm(settings, "settings"):
         recipe, length = setting(lever, value)
@@ -102,7 +102,7 @@ def measured(device: torch.device) -> tuple[dict[str, BY_VALUE], dict[str, BY_VA
     return milliseconds, operations
 
 
-def picture(lever: str, milliseconds: BY_VALUE, operations: BY_VALUE, where: str) -> bytes:
+def picture(lever: str, milliseconds: ByValue, operations: ByValue, where: str) -> bytes:
     """What was measured beside what proportion to the arithmetic would be, both logarithmic."""
     name = LEVERS[lever][-1]
     sizes, times = list(milliseconds), list(milliseconds.values())
@@ -123,7 +123,7 @@ def picture(lever: str, milliseconds: BY_VALUE, operations: BY_VALUE, where: str
     return plots.png(figure)
 
 
-def write(here: dict, milliseconds: dict[str, BY_VALUE], operations: dict[str, BY_VALUE]) -> None:
+def write(here: dict, milliseconds: dict[str, ByValue], operations: dict[str, ByValue]) -> None:
     """The record, and a picture of each lever."""
     record = {
         **here,

@@ -888,8 +888,9 @@ def test_a_wrong_experiment_is_told_whom_it_judges_wrongly():
     where = lambda *_: ("not-shifted", True)  # noqa: E731 (as short as it can be)
     assert check("6.1", where).message.endswith(f"\nA healthy one: {found}")
     turned_round = lambda *given: ("not-shifted", not EXERCISES["6.1"].reference(*given)[1])  # noqa: E731
-    missed = "\nThe patient: your experiment finds nothing, and the bug is there. Logits can move"
-    assert missed in check("6.1", turned_round).message
+    missed = "The patient: your experiment finds nothing, and the bug is there."
+    asked = "Logits can move where the likeliest token stays: what does it compare, and where?"
+    assert check("6.1", turned_round).message.endswith(f"\n{missed} {asked}")
 
 
 def test_what_a_loss_was_shown_is_judged_as_it_was_then():
