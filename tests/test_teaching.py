@@ -764,6 +764,12 @@ def test_rows_of_another_shape_stay_several_things():
     assert comparison._stacked_like(torch.zeros(3), (torch.tensor(1.0), torch.tensor(2.0))).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("name", ["6.1", "6.2", "6.3", "6.4"])
+def test_who_adds_one_to_the_last_tokens_leaves_the_vocabulary_in_every_case(name):
+    for ((*_, tokens),) in EXERCISES[name].probes():
+        assert tokens[:, -1].max() == exercises_06.VOCABULARY - 1
+
+
 def test_another_end_is_another_token_in_the_last_place_alone():
     target = torch.arange(exercises_06.VOCABULARY)[:, None].repeat(1, 3)  # each token in each place
     changed = exercises_06._with_another_end(target)
