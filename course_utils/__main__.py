@@ -48,6 +48,7 @@ HOW_TO_COUNT = {"length": None, "shard": "1/1", "resume": False, "device": "auto
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 0, 1 where training diverged, 2 for input that cannot be used, and 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         return options.verb(options)

@@ -34,6 +34,7 @@ def rank() -> int:
 
 
 def n_processes() -> int:
+    """How many processes `torchrun` started; 1 without it."""
     return int(os.environ["WORLD_SIZE"]) if _under_torchrun() else 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from IPython.display import display
@@ -247,7 +247,7 @@ def lines(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes, title, x_label, y_label)
     if len(series) > 1:
-        axes.legend(frameon=False)
+        _legend_beside(axes)
     return figure
 
 
@@ -278,36 +278,73 @@ def bars(
     decimals: int = 2,
     points: Mapping[str, Sequence[Sequence[float]]] | None = None,
     level: tuple[str, float] | None = None,
-    log_y: bool = False,
 ) -> Figure:
     """A bar for each name in each group, its value on top.
 
     `points` shows the single seeds, beside the value; `level` a dashed line across, what it is and its height.
     """
+    return _grouped(Axes.bar, f"{{:.{decimals}f}}", groups, names, title, y_label, points, level)
+
+
+def marks(
+    groups: Mapping[str, Sequence[float]],
+    names: Sequence[str],
+    title: str,
+    y_label: str,
+    points: Mapping[str, Sequence[Sequence[float]]] | None = None,
+) -> Figure:
+    """A mark for each name in each group, its value above it, on a logarithmic scale, which has no 0 to begin a bar.
+
+    `points` shows the single seeds, beside the value.
+    """
+    figure = _grouped(_dashes, "{:.2g}", groups, names, title, y_label, points)
+    (axes,) = figure.axes
+    axes.set_yscale("log")
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    return figure
+
+
+def _dashes(axes: Axes, places: Sequence[float], values: Sequence[float], _, **style) -> None:
+    axes.plot(places, values, "_", markersize=24, markeredgewidth=3, **style)
+
+
+def _grouped(
+    draw: Callable[..., object],
+    number_format: str,
+    groups: Mapping[str, Sequence[float]],
+    names: Sequence[str],
+    title: str,
+    y_label: str,
+    points: Mapping[str, Sequence[Sequence[float]]] | None,
+    level: tuple[str, float] | None = None,
+) -> Figure:
+    """What `bars` and `marks` share: places side by side, values above, single seeds beside these, and a legend."""
     for_points = 0 if points is None else 1.1 * len(groups) * len(names)
     figure, axes = _axes(max(1.15 * len(names) + 1.5, for_points, 5), 3.6)
     width = 0.8 / len(groups)
     for number, (group, values) in enumerate(groups.items()):
         places = [place - 0.4 + width * (number + 0.5) for place in range(len(names))]
-        axes.bar(places, list(values), width * 0.92, label=group, color=COLOURS[number])
+        draw(axes, places, list(values), width * 0.92, label=group, color=COLOURS[number])
         dots = [[]] * len(places) if points is None else points[group]
         for place, value, runs in zip(places, values, dots, strict=True):
             aside = place + 0.36 * width  # so that no dot lies on the number
             (drawn,) = axes.plot([aside] * len(runs), runs, "o", color="black", markeredgecolor="white", markersize=4.5)
-            text = f"{value:.2g}" if log_y else f"{value:.{decimals}f}"
-            axes.annotate(text, (place, value), (0, 4), textcoords="offset points", ha="center", fontsize=9)
+            above = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 9}
+            axes.annotate(number_format.format(value), (place, value), **above)
     if points is not None:
         drawn.set_label("one seed")  # for all of them
     if level is not None:
         axes.axhline(level[1], label=level[0], color="black", linestyle="--", linewidth=1)
-    if log_y:
-        axes.set_yscale("log")
     axes.set_xticks(range(len(names)), names)
     axes.margins(y=0.15)
     _finish(axes, title, "", y_label)
     if len(groups) > 1 or points is not None or level is not None:
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars, never over them
+        _legend_beside(axes)
     return figure
+
+
+def _legend_beside(axes: Axes) -> None:
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # never over what is drawn
 
 
 def intervals(

@@ -149,6 +149,7 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
+        """Whether no property fails. One that could not be tried does not count."""
         return not self.failed
 
     @property

@@ -43,6 +43,7 @@ class SubstringTask:
 
     @property
     def largest_start(self) -> int:
+        """The last start behind which the shortest substring fits, and never above 5."""
         return min(LARGEST_START, self.n_digits - SHORTEST_SUBSTRING)
 
     @cached_property

@@ -87,10 +87,12 @@ class Recipe:
 
     @property
     def steps(self) -> int:
+        """All optimizer steps of a whole run."""
         return self.epochs * self.steps_per_epoch
 
     @property
     def examples(self) -> int:
+        """All training examples of a whole run: each one drawn counts."""
         return self.steps * self.batch_size
 
 
@@ -182,6 +184,7 @@ RECIPES = {recipe.name: recipe for recipe in (ORIGINAL, TUNED, FASTEST, EXACT, E
 
 
 def find_recipe(name: str) -> Recipe:
+    """The recipe of this name. Raises InputError where there is none."""
     if name not in RECIPES:
         raise InputError(f"There is no recipe {name!r}; the recipes are {', '.join(RECIPES)}.")
     return RECIPES[name]
@@ -252,6 +255,7 @@ class Validation:
 
     @property
     def loss(self) -> float:
+        """The mean over all examples, in nats a token."""
         return self.losses.mean().item()  # all targets have T tokens, so this is the mean over tokens too
 
 
@@ -266,13 +270,17 @@ def validate(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) ->
 class Callback:
     """What may happen beside training. Override what is needed; the run is there to be read."""
 
-    def on_start(self, run: Run) -> None: ...
+    def on_start(self, run: Run) -> None:
+        """Before the first step; where a run goes on from a checkpoint, before its next."""
 
-    def on_step(self, run: Run) -> None: ...
+    def on_step(self, run: Run) -> None:
+        """After each step of the optimizer."""
 
-    def on_epoch(self, run: Run) -> None: ...
+    def on_epoch(self, run: Run) -> None:
+        """After each epoch, when it is validated and saved."""
 
-    def on_end(self, run: Run) -> None: ...
+    def on_end(self, run: Run) -> None:
+        """When the run is over, whether it came to its end, was interrupted or failed."""
 
 
 class Process(Callback):
@@ -371,6 +379,7 @@ class Run:
 
     @property
     def examples(self) -> int:
+        """Those trained on so far."""
         return self.step * self.recipe.batch_size
 
     @property

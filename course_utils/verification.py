@@ -245,6 +245,7 @@ class Certificate:
 
     @property
     def task(self) -> SubstringTask:
+        """The task whose inputs were counted."""
         return SubstringTask(self.length)
 
     @property
@@ -254,6 +255,7 @@ class Certificate:
 
     @property
     def errors(self) -> int:
+        """How many of the counted inputs are not written exactly."""
         return sum(self.errors_by_pair.values())
 
     @property
@@ -263,10 +265,12 @@ class Certificate:
 
     @property
     def seconds(self) -> float:
+        """The time of counting alone, all pieces together."""
         return sum(piece.seconds for piece in self.pieces)
 
     @property
     def arithmetic_difference(self) -> float:
+        """The largest difference between logits that another way to compute them made."""
         return max(self.arithmetic.values())
 
     @property

@@ -62,7 +62,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "decodings": lambda: plots.decodings(SHORT, [3, 8, 1, 0], APART, CHANCES, 3),
     "decodings, still alike": lambda: plots.decodings(SHORT, [3, 8, 1, 0], APART, CHANCES, 0),
     "bars and a level": lambda: plots.bars({"one": [0.5, 0.25]}, ["a", "b"], "Title", "y", level=("chance", 0.1)),
-    "bars, logarithmic": lambda: plots.bars({"one": [1e-4, 2e-2]}, ["a", "b"], "Title", "y", log_y=True),
+    "marks": lambda: plots.marks({"one": [1e-4, 2e-2], "two": [3, 0.1]}, ["a", "b"], "Title", "y"),
+    "marks with points": lambda: plots.marks(
+        {"one": [0.5] * 5}, list("abcde"), "Title", "y", points={"one": [[0.04, 0.6]] * 5}
+    ),
 }
 
 

@@ -456,6 +456,13 @@ def test_an_interrupted_comparison_of_first_weights_is_not_kept(monkeypatch):
             museum._first_weights.__wrapped__(None)
 
 
+def test_a_part_in_training_is_looked_for_in_two_epochs_of_three_steps(monkeypatch):
+    runs = []
+    monkeypatch.setattr(museum, "fit", lambda recipe, **how: runs.append(training.fit(recipe, **how)) or runs[-1])
+    museum._first_weights.__wrapped__(None)
+    assert [(run.step, len(run.history)) for run in runs] == [(6, 2)]
+
+
 def test_which_exhibits_have_a_part_in_training_is_recorded():
     recorded = load_record("museum")["in training"]
     assert recorded["healthy"] is False

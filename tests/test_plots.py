@@ -133,6 +133,7 @@ def test_a_single_line_needs_no_legend_and_counts_from_zero():
 
 def test_series_differ_in_colour_and_in_line_style():
     axes = plots.lines({name: [1, 2] for name in "abc"}, "Title", "x", "y").axes[0]
+    assert axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1  # beside them
     assert len({line.get_color() for line in axes.lines}) == 3
     assert len({str(line.get_linestyle()) for line in axes.lines}) == 3
 
@@ -161,10 +162,20 @@ def test_a_level_is_a_dashed_line_across_the_bars():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["chance", "only"]
 
 
-def test_bars_on_a_logarithmic_scale_are_labelled_by_their_magnitude():
-    figure = plots.bars({"only": [1e-6, 0.5]}, ["a", "b"], "Title", "y", log_y=True)
-    assert figure.axes[0].get_yscale() == "log"
-    assert texts(figure) == ["1e-06", "0.5"]
+def test_marks_stand_on_a_logarithmic_scale_with_their_magnitude_and_the_runs_behind_them():
+    seeds = {"left": [[1e-7, 1e-5], [0.25]], "right": [[], [0.75]]}
+    figure = plots.marks({"left": [1e-6, 0.5], "right": [1e-3, 1]}, ["a", "b"], "Title", "y", points=seeds)
+    (axes,) = figure.axes
+    assert (axes.get_title("left"), axes.get_ylabel(), axes.get_yscale()) == ("Title", "y", "log")
+    assert texts(figure) == ["1e-06", "0.5", "0.001", "1"]
+    drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines if line.get_marker() == "_"}
+    assert drawn == {"left": [1e-6, 0.5], "right": [1e-3, 1]}
+    assert [list(line.get_ydata()) for line in axes.lines if line.get_marker() == "o"] == [
+        *seeds["left"],
+        *seeds["right"],
+    ]
+    assert not axes.patches  # the length of a bar says nothing here
+    assert axes.get_xlim() == (-0.6, 1.6)  # a mark has its whole width
 
 
 def test_bars_of_one_group_need_no_legend():
@@ -269,8 +280,8 @@ def test_the_structure_of_bars_and_tables_has_their_values():
 
 
 def test_a_structure_has_the_names_at_ticks_and_those_of_measured_numbers_only():
-    bars = plots.bars({"a": [0.25, 1.5e-7]}, ["x0", "after 300 steps"], "Title", "share", log_y=True)
-    (exact,), (measured,) = (plots.structure(bars, one)["axes"] for one in (False, True))
+    marks = plots.marks({"a": [0.25, 1.5e-7]}, ["x0", "after 300 steps"], "Title", "share")
+    (exact,), (measured,) = (plots.structure(marks, one)["axes"] for one in (False, True))
     assert exact["ticks"] == [["x0", "after 300 steps"], []]
     assert exact["texts"] == ["0.25", "1.5e-07"]
     assert measured["ticks"] == [["x0", "after 0 steps"], []]

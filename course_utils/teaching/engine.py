@@ -93,6 +93,7 @@ _results: dict[str, Result] = {}  # the best, or else the latest, of each exerci
 
 
 def register(*exercises: Exercise) -> None:
+    """Let `check` know these exercises. Raises ValueError for an id that is taken."""
     for exercise in exercises:
         if exercise.id in EXERCISES:
             raise ValueError(f"There are two exercises {exercise.id}.")

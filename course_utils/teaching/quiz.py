@@ -23,6 +23,8 @@ class Option:
 
 @dataclass(frozen=True)
 class Question:
+    """What is asked, and what may be answered; each option has its own explanation."""
+
     text: str
     options: tuple[Option, ...]
 
