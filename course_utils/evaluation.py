@@ -103,14 +103,15 @@ def highest_rate(errors: int, examples: int) -> float:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off and no gradients inside; the model's mode is put back afterwards."""
-    was_training = model.training
+    """Dropout off and no gradients inside; each part's mode is put back afterwards."""
+    modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        for part, training in modes:
+            part.training = training
 
 
 def predict(

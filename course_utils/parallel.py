@@ -124,6 +124,13 @@ class TorchrunProcess(Process):
                 f"{self.n_processes} processes cannot share batches of {run.recipe.batch_size} evenly: "
                 "start a number of processes that divides the batch (--nproc-per-node)."
             )
+        steps = torch.tensor([run.step, -run.step])
+        distributed.all_reduce(steps, distributed.ReduceOp.MAX)
+        if steps.sum():  # the most and the fewest
+            raise InputError(
+                "The processes would go on from different steps: not all of them see the folder's last.pt. Give all of "
+                "them the same folder (--out)."
+            )
         self.interrupted = False
         self.handler_before = signal.signal(signal.SIGINT, self._remember_interrupt)
         self._draw_own_dropout(run)
@@ -145,6 +152,6 @@ class TorchrunProcess(Process):
         self.interrupted = True
 
     def _draw_own_dropout(self, run: Run) -> None:
-        """Else the same places would be dropped in all shares. Anew each epoch: a resumed run drops the same ones."""
+        """Else the same places would be dropped in all shares. Anew each epoch, as a resumed run does on a CPU."""
         if not self.is_first:  # the first's are the run's, and saved with it
             seed_dropout(run.device, run.seed + self.rank * DROPOUT_SEED + len(run.history))

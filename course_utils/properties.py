@@ -183,6 +183,7 @@ class Diagnosis:
         return "\n".join(textwrap.fill(line, PAGE, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
 
 
+@torch.inference_mode(False)  # with gradients, whatever the caller has switched off
 def diagnose(
     model: nn.Module,
     source: Tensor | None = None,
@@ -220,10 +221,10 @@ def diagnose(
     findings: list[Finding] = []
     unfit: dict[str, str] = {}  # by what a property is of, the reason why nothing more can be said of it
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if drawn:
+            _refuse_other_tokens(dataclasses.replace(subject, model=redrawn(model).cpu(), source=source, target=target))
         seed_dropout(device, 0)
         model = _redrawn_to_vary(subject)
-        if drawn:
-            _refuse_other_tokens(dataclasses.replace(subject, model=copy.deepcopy(model)))
         for one in PROPERTIES:
             if one.of in unfit:
                 findings.append(Finding(one, "does not apply", unfit[one.of], None, 0.0))
@@ -236,7 +237,7 @@ def diagnose(
 
 
 def _refuse_other_tokens(subject: Subject) -> None:
-    """A model for other tokens than the course's is not sick for that."""
+    """A model for other tokens than the course's is not sick for that. Asked on the CPU: a GPU would stop for good."""
     try:
         with torch.no_grad():
             subject.forced()
@@ -580,7 +581,7 @@ def _others(tokens: Tensor, values: Tensor) -> Tensor:
 def _padded(subject: Subject) -> tuple[Tensor, Tensor]:
     """The sources cut to several lengths, the shortest first, and padded: (B, S + 1) with lengths (B,)."""
     width = subject.source.shape[1]
-    lengths = (width // 2 + torch.arange(len(subject.source))).clamp(max=width)
+    lengths = (width // 2 + torch.arange(len(subject.source))).clamp(1, width)
     padded = torch.cat([subject.source, subject.source[:, -1:]], dim=1)
     return padded, lengths.to(padded.device)
 

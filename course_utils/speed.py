@@ -35,10 +35,11 @@ class CapturedStep:
         if torch.device(device).type != "cuda":
             raise InputError("Only a GPU replays a captured step: train on one (--device cuda), or without --captured.")
         self.train_step = train_step
+        self.device = torch.device(device)
         self.stream = torch.cuda.Stream(device)
         self.graph = torch.cuda.CUDAGraph()
         self.n_plain = 0
-        self.recorded: tuple | None = None
+        self.call: tuple | None = None  # what every call is like
         self.inputs: dict[str, Tensor] = {}  # where the recording looks for the batch and the coins
         self.loss: Tensor | None = None  # where it leaves the loss
 
@@ -63,18 +64,18 @@ class CapturedStep:
             options = {"teacher_forcing_ratio": teacher_forcing_ratio, "gradient_clip": gradient_clip}
             return self.train_step(model, optimizer, **inputs, **options)
 
-        if self.n_plain < WARM_UP_STEPS:
-            self.n_plain += 1
-            return self._plainly(step, inputs)
         call = (model, optimizer, source.shape, target.shape, teacher_forcing_ratio, gradient_clip)
-        if self.recorded is None:
-            self._record(step, inputs)
-            self.recorded = call
-        if call != self.recorded:
+        self.call = self.call or call
+        if call != self.call:  # from the first on: an optimizer that is new when it is recorded would forget each step
             raise InputError(
                 "A captured step repeats one call: keep to the same model, optimizer, batch size, teacher forcing "
                 "ratio and gradient clip, or make another CapturedStep."
             )
+        if self.n_plain < WARM_UP_STEPS:
+            self.n_plain += 1
+            return self._plainly(step, inputs)
+        if self.loss is None:
+            self._record(step, inputs)
         for name, tensor in inputs.items():
             self.inputs[name].copy_(tensor)
         self.graph.replay()
@@ -82,10 +83,11 @@ class CapturedStep:
 
     def _plainly(self, step: Callable[[dict[str, Tensor]], Tensor], inputs: dict[str, Tensor]) -> Tensor:
         """The step itself, on the stream that will record it."""
-        self.stream.wait_stream(torch.cuda.current_stream())
+        current = torch.cuda.current_stream(self.device)  # without it, that of the first GPU
+        self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
             loss = step(inputs)
-        torch.cuda.current_stream().wait_stream(self.stream)
+        current.wait_stream(self.stream)
         return loss.clone()
 
     def _record(self, step: Callable[[dict[str, Tensor]], Tensor], inputs: dict[str, Tensor]) -> None:

@@ -510,7 +510,7 @@ def _start(recipe: Recipe, seed: int, device: torch.device, captured: bool) -> R
         model.parameters(),
         # A captured step reads its rate where the scheduler writes it, in a tensor that stays in its place.
         lr=torch.tensor(recipe.learning_rate, device=device) if captured else recipe.learning_rate,
-        betas=recipe.betas,
+        betas=tuple(map(float, recipe.betas)),  # AdamW refuses a whole 0 beside a fraction
         weight_decay=recipe.weight_decay,
         fused=True,  # one kernel, same numbers
         capturable=captured,
@@ -706,6 +706,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
 
 
 def _dropout_state(device: torch.device) -> Tensor:
+    """What dropout draws from next; on a GPU all but cuDNN's own, between the layers of a GRU."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 

@@ -77,7 +77,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return nullcontext()
 
     current = stream("current")
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current)
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream(f"side of {device}"))
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", record)

@@ -178,6 +178,13 @@ def test_the_mode_is_put_back(training, model, examples):
     assert model.training is training
 
 
+def test_each_part_s_mode_is_put_back(model, examples):
+    model.train()
+    model.encoder.eval()
+    predict(model, *examples)
+    assert (model.training, model.encoder.rnn.training, model.decoder.rnn.training) == (True, False, True)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_is_put_back_even_after_an_error(training, model, examples):
     def fail(*_: object) -> None:

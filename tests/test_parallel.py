@@ -128,6 +128,14 @@ def test_batches_that_cannot_be_shared_evenly_are_refused_by_all(both):
         )
 
 
+def test_processes_that_would_go_on_from_different_steps_are_refused(both):
+    for seen in both:
+        assert seen["apart"] == (
+            "The processes would go on from different steps: not all of them see the folder's last.pt. "
+            "Give all of them the same folder (--out)."
+        )
+
+
 def started_by_torchrun(number: int, n: int, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make this process one of n on this machine, with the number, counted from 0."""
     numbers = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "MASTER_PORT": port}

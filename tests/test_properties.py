@@ -140,6 +140,20 @@ def test_a_model_for_other_tokens_is_told_to_bring_its_own_examples(refused):
     assert diagnose(few, source, target).healthy
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_where_gradients_are_off_the_examination_has_its_own(off):
+    with off():
+        diagnosis = diagnose(build_model(SMALL), **FUNCTIONS)
+    assert diagnosis.healthy
+    assert finding(diagnosis, "gradients everywhere").verdict == "holds"
+
+
+def test_sources_of_one_token_have_a_length_of_one():
+    source, target = torch.arange(1, 7)[:, None], torch.arange(2, 8)[:, None]
+    failed = diagnose(build_model(SMALL), source, target).failed
+    assert failed == ("gradients everywhere",)  # one step meets a state of zeros: its recurrent weights have none
+
+
 def test_a_model_that_stops_with_another_error_fails_by_its_shapes():
     class Broken(nn.Module):
         def forward(self, source, target, teacher_forcing_ratio):

@@ -57,6 +57,14 @@ def test_the_first_steps_are_plain_on_a_stream_that_then_records(recipe, monkeyp
     assert log == 3 * plain + ["recording on side of cuda", "step"]
 
 
+def test_it_waits_for_what_its_own_gpu_has_to_do(recipe, monkeypatch):
+    cpu_graphs.play(monkeypatch)
+    asked, current = [], torch.cuda.current_stream(CUDA)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: asked.append(device) or current)
+    losses_of(CapturedStep(train_step, "cuda:1"), recipe, 2)
+    assert asked == 2 * [torch.device("cuda", 1)]
+
+
 def test_the_callers_batches_are_left_alone(recipe, monkeypatch):
     cpu_graphs.play(monkeypatch)
     task, model = SubstringTask(recipe.length), build_model(recipe)
@@ -87,15 +95,16 @@ def test_a_captured_step_repeats_one_call_only(recipe, monkeypatch, refused):
     task = SubstringTask(recipe.length)
     model, other = build_model(recipe), build_model(recipe)
     call = [model, optimizer_of(model), *task.sample(8), 1.0, 0.1]
-    step = CapturedStep(train_step, CUDA)
-    for _ in range(5):
-        step(*call)
     source, target = task.sample(7)
     changes = {0: other, 1: optimizer_of(model), 2: source, 3: target, 4: 0.5, 5: 0.2}
-    for place, change in changes.items():
-        with refused("repeats one call"):
-            step(*call[:place], change, *call[place + 1 :])
-    step(*call)
+    for n_before in (1, 3, 5):  # of these the first three are plain
+        step = CapturedStep(train_step, CUDA)
+        for _ in range(n_before):
+            step(*call)
+        for place, change in changes.items():
+            with refused("repeats one call"):
+                step(*call[:place], change, *call[place + 1 :])
+        step(*call)
 
 
 def test_a_captured_step_forces_and_clips_as_the_plain_one_does_unless_told_otherwise(recipe, monkeypatch):

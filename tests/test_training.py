@@ -515,6 +515,11 @@ def test_an_impossible_recipe_is_refused(name, value, recipe, refused):
         dataclasses.replace(recipe, **{name: value})
 
 
+def test_a_beta_may_be_a_whole_0(recipe):
+    whole, fraction = (fit(dataclasses.replace(recipe, betas=(zero, 0.95))) for zero in (0, 0.0))
+    assert whole.step_losses == fraction.step_losses
+
+
 @pytest.mark.parametrize("recipe", [TUNED, ORIGINAL], ids=lambda recipe: recipe.name)
 def test_recorded_runs_are_those_of_the_recipe_of_today(recipe):
     settings = load_record("recipes")["settings"][recipe.name]

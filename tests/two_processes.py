@@ -85,9 +85,9 @@ def facts(run: Run) -> dict:
     return {**{name: getattr(run, name) for name in names}, "state": run.model.state_dict()}
 
 
-def refusal(process: Process) -> str:
+def refusal(recipe: Recipe, process: Process, **how: object) -> str:
     try:
-        fit(UNEVEN, process=process)
+        fit(recipe, process=process, **how)
     except InputError as error:
         return str(error)
 
@@ -116,7 +116,9 @@ def main(folder: Path) -> None:
             "stopped": facts(fit(DROPOUT, process=process, callbacks=stop, out=together)),
             "resumed": facts(fit(DROPOUT, process=process, out=together, resume=True)),
             "sources": sources_of(TINY_TUNED, process),
-            "refusal": refusal(process),
+            "refusal": refusal(UNEVEN, process),
+            # Only the first process saved its part.
+            "apart": refusal(FORCED, process, seed=3, out=folder / f"own{rank}", resume=True),
             "Ctrl-C is Python's again": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
             "command line": by_command_line(process, folder),
         }
