@@ -6,7 +6,8 @@
 
 It writes course_utils/records/gpu.json when a stage is done: its result, the hardware, versions, commit and date. A
 stage that fails is said and passed over. After so many minutes no stage is begun, and the long counts stop; call again
-and they go on where they were, in build/gpu. Where the commit cannot be asked of git, name it: --commit.
+and they go on where they were, in build/gpu (some 10 MB: on another machine, take it and the record along). Where the
+commit cannot be asked of git, name it: --commit.
 """
 
 from __future__ import annotations

@@ -324,7 +324,7 @@ def _grouped(
     width = 0.8 / len(groups)
     for number, (group, values) in enumerate(groups.items()):
         places = [place - 0.4 + width * (number + 0.5) for place in range(len(names))]
-        draw(axes, places, list(values), width * 0.92, label=group, color=COLOURS[number])
+        draw(axes, places, list(values), width * 0.92, label=group, color=COLOURS[number % len(COLOURS)])
         dots = [[]] * len(places) if points is None else points[group]
         for place, value, runs in zip(places, values, dots, strict=True):
             aside = place + 0.36 * width  # so that no dot lies on the number

@@ -437,8 +437,19 @@ def _listed(values: Iterable[str]) -> str:
 @contextmanager
 def _one_precision() -> Iterator[None]:
     """cuDNN rounds to TF32 unless told not to, matrix products only where asked: inside, both do as the latter."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=torch.get_float32_matmul_precision() != "highest"):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=_products_are_rounded()):
         yield
+
+
+def _products_are_rounded() -> bool:
+    """Whether PyTorch may round what float32 matrix products multiply."""
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    except RuntimeError as error:  # it was told by a newer switch, for which the answer has no word
+        raise InputError(
+            "PyTorch cannot say how it rounds products, for a program has set `fp32_precision`: set it once more with "
+            'torch.set_float32_matmul_precision("highest"), or "high" for TF32, and count then.'
+        ) from error
 
 
 @_one_precision()
@@ -587,7 +598,7 @@ def _machine(model: nn.Module) -> dict[str, object]:
     device = _device_of(model)
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     precision = str(dtype).removeprefix("torch.")
-    if device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
+    if device.type == "cuda" and _products_are_rounded():
         precision += " with TF32 products"  # uncovered: only a GPU runs it
     return {
         "device": device.type,

@@ -131,5 +131,5 @@ def loss_curve(step_losses: list[float]) -> Figure:
     """The training loss over the steps, averaged over a few steps at a time."""
     chunks = [step_losses[i : i + LOSSES_PER_POINT] for i in range(0, len(step_losses), LOSSES_PER_POINT)]
     means = [sum(chunk) / len(chunk) for chunk in chunks]
-    steps = [LOSSES_PER_POINT * (number + 0.5) for number in range(len(means))]
+    steps = [LOSSES_PER_POINT * number + len(chunk) / 2 for number, chunk in enumerate(chunks)]  # the middle of each
     return lines({"training loss": means}, "Training loss", "step", "nats per token", x=steps, log_y=bool(means))

@@ -156,6 +156,11 @@ def test_bars_show_values_and_the_runs_behind_them():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one seed", "left", "right"]
 
 
+def test_there_may_be_more_groups_than_colours():
+    figure = plots.bars({name: [1.0] for name in "abcdefg"}, ["x"], "Title", "y")
+    assert len(figure.axes[0].patches) == 7
+
+
 def test_a_level_is_a_dashed_line_across_the_bars():
     axes = plots.bars({"only": [1.0, 2.0]}, ["a", "b"], "Title", "y", level=("chance", 0.25)).axes[0]
     assert [list(line.get_ydata()) for line in axes.lines if line.get_linestyle() == "--"] == [[0.25, 0.25]]

@@ -355,6 +355,18 @@ def test_cudnn_computes_as_precisely_as_matrix_products_while_it_counts(precisio
     assert torch.backends.cudnn.allow_tf32 == before[0]
 
 
+def test_products_whose_rounding_pytorch_cannot_say_are_not_counted_with(refused):
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        with refused('has set `fp32_precision`: set it once more with torch.set_float32_matmul_precision."highest"'):
+            count_errors(Oracle(), SubstringTask(4))
+        torch.set_float32_matmul_precision("highest")
+        assert count_errors(Oracle(), SubstringTask(4)).complete
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 # --- Shards, interrupts and sums --------------------------------------------------------------------------------------
 
 
