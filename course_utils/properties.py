@@ -221,10 +221,15 @@ def diagnose(
     findings: list[Finding] = []
     unfit: dict[str, str] = {}  # by what a property is of, the reason why nothing more can be said of it
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        if drawn:
-            _refuse_other_tokens(dataclasses.replace(subject, model=redrawn(model).cpu(), source=source, target=target))
+        if (
+            drawn and device.type == "cuda"
+        ):  # uncovered: a token too large would end all use of a GPU: ask the CPU first
+            on_cpu = {"model": redrawn(model).cpu(), "source": source, "target": target}
+            _refuse_other_tokens(dataclasses.replace(subject, **on_cpu))
         seed_dropout(device, 0)
         model = _redrawn_to_vary(subject)
+        if drawn:
+            _refuse_other_tokens(dataclasses.replace(subject, model=copy.deepcopy(model)))
         for one in PROPERTIES:
             if one.of in unfit:
                 findings.append(Finding(one, "does not apply", unfit[one.of], None, 0.0))
@@ -237,7 +242,7 @@ def diagnose(
 
 
 def _refuse_other_tokens(subject: Subject) -> None:
-    """A model for other tokens than the course's is not sick for that. Asked on the CPU: a GPU would stop for good."""
+    """A model for other tokens than the course's is not sick for that."""
     try:
         with torch.no_grad():
             subject.forced()

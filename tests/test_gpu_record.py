@@ -337,8 +337,8 @@ def ladder_of_the_notebook(build, monkeypatch, capsys):
 
 
 TABLE = (
-    "loop                  100.00 ms a step           320 examples a second,   1.0 times the rung before\n"
-    "captured step           2.00 ms a step       256,000 examples a second, 800.0 times the rung before\n"
+    "loop                  100.00 ms a step           320 examples a second,   1.0 times the loop\n"
+    "captured step           2.00 ms a step       256,000 examples a second, 800.0 times the loop\n"
 )
 
 

@@ -107,9 +107,9 @@ PREDICTIONS: dict[str, Question] = {
             Option("Not at all: both are GRUs", "Each can be trained. Weights of one are not weights of the other."),
             _right(
                 "A little, and most examples are right",
-                "Where the gate is open the two agree. Nobody suspects a formula.",
+                "Where all gates are open the two agree. Nobody suspects a formula.",
             ),
-            Option("Completely", "The two differ only where the reset gate is neither 0 nor 1, and by the bias."),
+            Option("Completely", "Where all reset gates are near 1, the two nearly agree."),
         ),
     ),
     "update-gate-reversed": Question(
