@@ -348,7 +348,6 @@ def counted(plan: Plan, checkpoint: Path, task: SubstringTask, name: str, one_bl
     path = plan.folder / f"{name}.json"
     kept = load_certificate(path, checkpoint) if path.exists() else None
     shard = (1, task.size // 9**5) if one_block else (1, 1)
-
     saved = time.monotonic()
 
     def keep(certificate: Certificate, n_inputs: int) -> None:

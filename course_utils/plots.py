@@ -360,7 +360,7 @@ def intervals(
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_ylim(len(names) - 0.4, -0.6)
     _finish(axes, title, x_label, "")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    _legend_beside(axes)
     return figure
 
 

@@ -221,9 +221,7 @@ def diagnose(
     findings: list[Finding] = []
     unfit: dict[str, str] = {}  # by what a property is of, the reason why nothing more can be said of it
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        if (
-            drawn and device.type == "cuda"
-        ):  # uncovered: a token too large would end all use of a GPU: ask the CPU first
+        if drawn and device.type == "cuda":  # uncovered: a token too large would end all use of a GPU, so ask the CPU
             on_cpu = {"model": redrawn(model).cpu(), "source": source, "target": target}
             _refuse_other_tokens(dataclasses.replace(subject, **on_cpu))
         seed_dropout(device, 0)

@@ -83,7 +83,7 @@ class CapturedStep:
 
     def _plainly(self, step: Callable[[dict[str, Tensor]], Tensor], inputs: dict[str, Tensor]) -> Tensor:
         """The step itself, on the stream that will record it."""
-        current = torch.cuda.current_stream(self.device)  # without it, that of the first GPU
+        current = torch.cuda.current_stream(self.device)  # by default it is the current GPU's, which may be another
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
             loss = step(inputs)
