@@ -12,6 +12,7 @@
 | a cell is run twice | it runs again | homes/test_faults.py |
 | cells are run in the wrong order | each says which name is missing, and what to run | homes/test_faults.py |
 | two notebooks run at once, from another folder | neither notices the other | homes/test_faults.py |
+| two notebooks train at once on two cores | their threads give way | test_tools.py |
 """
 
 import dataclasses

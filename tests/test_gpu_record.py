@@ -1,11 +1,14 @@
 """`make gpu`: rehearsed on the CPU at toy sizes, refused without a GPU, resumed, and its gaps on one visible list."""
 
 import dataclasses
+import itertools
 import json
 import math
 import re
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import gpu
 import pytest
@@ -205,6 +208,12 @@ def test_a_long_count_is_saved_now_and_then(count, monkeypatch):
     monkeypatch.setattr(gpu, "SECONDS_BETWEEN_SAVES", -1)
     count()
     assert saved[1:] == [*range(6_561, 39_367, 6_561), 39_366]
+    saved.clear()
+    calls = itertools.count()  # a second passes from one call to the next; a block makes two, and a third if it saves
+    monkeypatch.setattr(gpu, "time", SimpleNamespace(monotonic=lambda: next(calls)))
+    monkeypatch.setattr(gpu, "SECONDS_BETWEEN_SAVES", 3)
+    count()
+    assert saved == [3 * 6_561, 5 * 6_561, 39_366]
 
 
 def test_the_large_network_is_trained_once(build, monkeypatch):
@@ -310,11 +319,28 @@ RUNGS_MEASURED = [
 STAGE = {"hardware": "GPU X", "versions": {"torch": "9.9"}, "date": "2030-01-01", "rungs": RUNGS_MEASURED}
 
 
+def cell_with(words):
+    """The source of notebook 04's cell with these words."""
+    stored = json.loads((ROOT / "notebooks" / "04_cuda_training.ipynb").read_text(encoding="utf-8"))
+    (source,) = [cell for cell in ("".join(cell["source"]) for cell in stored["cells"]) if words in cell]
+    return source
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cuda", 2), ("cpu", 0)])
+def test_the_notebook_s_clock_waits_for_a_gpu(device, waits, monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(True))
+    clock, _ = cell_with("def clock():").split("\n\n", 1)
+    space = {"device": torch.device(device), "torch": torch, "time": time}
+    exec(clock, space)
+    assert space["clock"]() <= space["clock"]()
+    assert len(waited) == waits
+
+
 @pytest.fixture
 def ladder_of_the_notebook(build, monkeypatch, capsys):
     """Run notebook 04's cell on a device; returns what is printed and the titles of its figures."""
-    stored = json.loads((ROOT / "notebooks" / "04_cuda_training.ipynb").read_text(encoding="utf-8"))
-    (source,) = ["".join(cell["source"]) for cell in stored["cells"] if "climb(device)" in "".join(cell["source"])]
+    source = cell_with("climb(device)")
 
     def run(device, record=None):
         if record:

@@ -3,10 +3,12 @@
 import dataclasses
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tomllib
+import types
 import venv
 from pathlib import Path
 
@@ -165,6 +167,31 @@ def test_a_copy_that_is_broken_off_is_made_again(tmp_path, monkeypatch):
     assert lab.copy_missing(source, copy) == ["01.ipynb"]
     assert [path.name for path in copy.iterdir()] == ["01.ipynb"]
     assert (copy / "01.ipynb").read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.parametrize(("set_before", "given"), [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_notebooks_give_way_to_each_other(set_before, given, tmp_path, monkeypatch):
+    lab = load("lab")
+    started = []
+
+    class Process:
+        def __init__(self, command, cwd, env):
+            started.append((command, env))
+
+        def wait(self):
+            return 0
+
+    monkeypatch.setattr(lab, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(lab, "subprocess", types.SimpleNamespace(Popen=Process))
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    for name, value in set_before.items():
+        monkeypatch.setenv(name, value)
+    assert lab.main(["--no-browser"]) == 0
+    ((command, environment),) = started
+    assert command[-1] == "--no-browser"
+    assert environment["GOMP_SPINCOUNT"] == given
+    assert environment["PATH"] == os.environ["PATH"]
 
 
 @pytest.mark.parametrize(

@@ -651,9 +651,7 @@ register(
             ),
             Mistake(
                 "no-digit-twice",
-                _sampler_as(
-                    digits=lambda draw, n: (draw(0, 10**9, (n, 9)) + draw(0, 9, (n, 9))).argsort(dim=1)[:, :8] + 1
-                ),
+                _sampler_as(digits=lambda draw, n: draw(0, 10**9, (n, 9)).argsort(dim=1)[:, :8] + 1),
                 "In an example of yours no digit comes twice. Shuffling is not drawing.",
             ),
         ),
