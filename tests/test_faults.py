@@ -10,12 +10,14 @@
 | a run is interrupted, in a terminal | the best weights and the history are kept; it goes on | test_training.py |
 | the kernel is interrupted in training | the run is usable in the next cell | homes/test_faults.py |
 | a cell is run twice | it runs again | homes/test_faults.py |
+| bad input in a cell | the reader's own lines and the sentence, not the package's inside | here, homes/test_faults.py |
 | cells are run in the wrong order | each says which name is missing, and what to run | homes/test_faults.py |
 | two notebooks run at once, from another folder | neither notices the other | homes/test_faults.py |
 | two notebooks train at once on two cores | their threads give way | test_tools.py |
 """
 
 import dataclasses
+import linecache
 import re
 import subprocess
 import sys
@@ -23,8 +25,22 @@ import sys
 import pytest
 import torch
 
-from course_utils import InputError, fit, load_checkpoint
+from course_utils import InputError, TrainingDivergedError, fit, load_checkpoint
 from course_utils import training as training_module
+
+
+@pytest.mark.parametrize("kind", [InputError, TrainingDivergedError])
+def test_a_notebook_shows_the_lines_of_cells_and_the_sentence(kind, monkeypatch):
+    space = {"kind": kind}
+    exec("def package(_): raise kind('Give it another.')", space)  # as in the __init__ of a dataclass: no line is known
+    cell = "def mine(number):\n    return package(number)\nmine(1)\n"
+    name = "a cell, which is in no file"
+    monkeypatch.setitem(linecache.cache, name, (len(cell), None, cell.splitlines(keepends=True), name))
+    with pytest.raises(kind) as caught:
+        exec(compile(cell, name, "exec"), space)
+    shown = caught.value._render_traceback_()
+    assert shown == ["line 3: mine(1)", "line 2: return package(number)", f"{kind.__name__}: Give it another."]
+
 
 SAVE_ON_A_FULL_DISK = """
 import resource, sys, torch

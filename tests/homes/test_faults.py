@@ -38,6 +38,22 @@ def test_in_the_wrong_order_every_cell_says_what_is_missing(path, tmp_path):
         assert "If an earlier cell makes it, run the cells above first." in cell.outputs[-1].text
 
 
+def test_bad_input_shows_the_lines_of_cells_and_a_sentence(tmp_path):
+    cells = [
+        "from course_utils import SubstringTask\ndef mine(row):\n    return SubstringTask().solve(row)",
+        "import torch\nmine(torch.tensor([[9, 9, 1, 1, 1, 1, 1, 1, 1, 1]]))",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client(notebook, tmp_path, allow_errors=True).execute()
+    (error,) = notebook.cells[1].outputs
+    *lines, sentence = error.traceback
+    assert lines == [
+        "line 2: mine(torch.tensor([[9, 9, 1, 1, 1, 1, 1, 1, 1, 1]]))",
+        "line 3: return SubstringTask().solve(row)",
+    ]
+    assert sentence.startswith("InputError: start 9 with length 9 is impossible: ")
+
+
 def test_a_run_interrupted_in_the_kernel_can_be_used(tmp_path):
     cells = [
         "import dataclasses\nfrom pathlib import Path\n"
