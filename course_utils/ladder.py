@@ -2,7 +2,7 @@
 
 The one in bf16 stands by itself: the rung behind it is back at 32 bits.
 
-What a rung costs is measured, not assumed. On a CPU the last one, the captured step, is left out.
+What a rung costs is measured, not assumed. One that a device cannot climb is left out.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def step_of(rung: Rung, device: torch.device, recipe: Recipe = TUNED) -> Callabl
     model = build_model(recipe, device=device)
     if rung.bf16:
         # The weights too: under autocast a GPU's GRU would take float16. It is there to be timed; rounded weights learn
-        # worse.
+        # worse. Before cuDNN 9.13, and PyTorch's https://github.com/pytorch/pytorch/pull/164411, a GPU takes PyTorch's
+        # own cells for it, one step at a time.
         model = model.bfloat16()
     rate = torch.tensor(recipe.learning_rate, device=device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, fused=True, capturable=rung.captured)
@@ -68,6 +69,13 @@ def step_of(rung: Rung, device: torch.device, recipe: Recipe = TUNED) -> Callabl
     return step_of_the_loop
 
 
+def can_climb(rung: Rung, device: torch.device) -> bool:
+    """A CPU captures nothing, and a GPU that has no bf16, like Colab's T4, would only imitate it."""
+    if device.type != "cuda":
+        return not rung.captured
+    return not rung.bf16 or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def climb(
     device: torch.device | str,
     rungs: Sequence[Rung] = RUNGS,
@@ -81,7 +89,7 @@ def climb(
     machine hits all alike.
     """
     device = torch.device(device)
-    steps = {rung: step_of(rung, device, recipe) for rung in rungs if device.type == "cuda" or not rung.captured}
+    steps = {rung: step_of(rung, device, recipe) for rung in rungs if can_climb(rung, device)}
     times: dict[Rung, list[float]] = {rung: [] for rung in steps}
     with warnings.catch_warnings():
         # In bf16 a GPU copies all weights at each call, and says so: it is part of what that rung costs.

@@ -28,7 +28,7 @@ import math
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,42 +201,62 @@ def diagnose(
     source (B, S) and target (B, T) are examples that it accepts, at least four, with rows that differ; where none are
     given, they are drawn from the course's task. For the other parts see the top of this module.
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"A model is examined, an nn.Module, not a {type(model).__name__}.")
-    if (source is None) != (target is None):
-        raise InputError("Give both source and target, or neither.")
-    drawn = source is None
+    device = _device_to_examine_on(model)
+    drawn = source is None and target is None
     if drawn:
         source, target = SubstringTask(LENGTH).sample(ROWS, torch.Generator().manual_seed(0))
-    if not all(isinstance(examples, Tensor) and examples.dim() == 2 for examples in (source, target)):
-        raise InputError("Source and target are tensors of tokens, (B, S) and (B, T).")
-    if len(source) != len(target) or len(source.unique(dim=0)) < FEWEST_ROWS:
-        raise InputError(f"At least {FEWEST_ROWS} different examples are needed, as many sources as targets.")
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    if device.type == "mps":
-        raise InputError("The examination is in float64, which this GPU does not have: move the model to the CPU.")
+    _check_examples(source, target)
     subject = Subject(
         model, source.to(device), target.to(device), loss, train_step, evaluate, start_token, end_token, padding
     )
-    findings: list[Finding] = []
-    unfit: dict[str, str] = {}  # by what a property is of, the reason why nothing more can be said of it
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         if drawn and device.type == "cuda":  # uncovered: a token too large would end all use of a GPU, so ask the CPU
             on_cpu = {"model": redrawn(model).cpu(), "source": source, "target": target}
             _refuse_other_tokens(dataclasses.replace(subject, **on_cpu))
         seed_dropout(device, 0)
-        model = _redrawn_to_vary(subject)
+        subject = dataclasses.replace(subject, model=_redrawn_to_vary(subject))
         if drawn:
-            _refuse_other_tokens(dataclasses.replace(subject, model=copy.deepcopy(model)))
-        for one in PROPERTIES:
-            if one.of in unfit:
-                findings.append(Finding(one, "does not apply", unfit[one.of], None, 0.0))
-                continue
-            findings.append(examine(one, dataclasses.replace(subject, model=copy.deepcopy(model))))
-            if findings[-1].verdict == "fails":
-                kinds, reason = NOTHING_WITHOUT.get(one.check, ((), ""))
-                unfit |= dict.fromkeys(kinds, reason)
-    return Diagnosis(tuple(findings))
+            _refuse_other_tokens(_with_a_copy(subject))
+        return Diagnosis(tuple(_findings(subject)))
+
+
+def _device_to_examine_on(model: nn.Module) -> torch.device:
+    """Where its weights are. Raises InputError where it cannot be examined."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"A model is examined, an nn.Module, not a {type(model).__name__}.")
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    if device.type == "mps":
+        raise InputError("The examination is in float64, which this GPU does not have: move the model to the CPU.")
+    return device
+
+
+def _check_examples(source: Tensor | None, target: Tensor | None) -> None:
+    """Raises InputError where these are not enough to tell properties by."""
+    if source is None or target is None:
+        raise InputError("Give both source and target, or neither.")
+    if not all(isinstance(examples, Tensor) and examples.dim() == 2 for examples in (source, target)):
+        raise InputError("Source and target are tensors of tokens, (B, S) and (B, T).")
+    if len(source) != len(target) or len(source.unique(dim=0)) < FEWEST_ROWS:
+        raise InputError(f"At least {FEWEST_ROWS} different examples are needed, as many sources as targets.")
+
+
+def _with_a_copy(subject: Subject) -> Subject:
+    """Whatever is done to this one's model, the next property starts from the same."""
+    return dataclasses.replace(subject, model=copy.deepcopy(subject.model))
+
+
+def _findings(subject: Subject) -> Iterator[Finding]:
+    """One property after another; where one fails, those that say nothing without it do not apply."""
+    unfit: dict[str, str] = {}  # by what a property is of, the reason why nothing more can be said of it
+    for one in PROPERTIES:
+        if one.of in unfit:
+            yield Finding(one, "does not apply", unfit[one.of], None, 0.0)
+            continue
+        finding = examine(one, _with_a_copy(subject))
+        if finding.verdict == "fails":
+            kinds, reason = NOTHING_WITHOUT.get(one.check, ((), ""))
+            unfit |= dict.fromkeys(kinds, reason)
+        yield finding
 
 
 def _refuse_other_tokens(subject: Subject) -> None:

@@ -598,7 +598,8 @@ def _machine(model: nn.Module) -> dict[str, object]:
     device = _device_of(model)
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     precision = str(dtype).removeprefix("torch.")
-    if device.type == "cuda" and _products_are_rounded():
+    # GPUs before the Ampere generation have no TF32: allowed or not, they multiply in float32.
+    if device.type == "cuda" and _products_are_rounded() and torch.cuda.get_device_capability(device) >= (8, 0):
         precision += " with TF32 products"  # uncovered: only a GPU runs it
     return {
         "device": device.type,

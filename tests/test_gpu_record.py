@@ -279,12 +279,13 @@ def test_products_are_in_tf32_inside_and_as_they_were_afterwards():
 
 
 def test_the_floor_counts_the_cells_that_wait_for_each_other(build, monkeypatch):
-    monkeypatch.setattr(gpu, "seconds", lambda work, device: 0.1)
+    monkeypatch.setattr(gpu, "rows_of_cells", lambda *_: {"slow": 0.3, "quick": 0.1})
+    monkeypatch.setattr(gpu, "seconds", lambda row, device: row)
     monkeypatch.setattr(gpu, "climb", lambda *_, **__: [{"seconds": 0.088}])
     plan = gpu.Plan(torch.device("cpu"), build, build, 1, 1, math.inf)
     found = gpu.floor(plan)
     assert found["dependent cells"] == 44  # ten tokens and two more layers, eight and two more, there and back
-    assert found["seconds a cell"] == pytest.approx(0.001)
+    assert found["seconds a cell"] == pytest.approx({"slow": 0.003, "quick": 0.001})
     assert found["seconds at the floor"] == pytest.approx(0.044)
     assert found["times the floor"] == pytest.approx(2)
 
@@ -298,10 +299,14 @@ def test_each_cell_of_the_chain_waits_for_the_one_before(monkeypatch):
         return real(bias, hidden, weight)
 
     monkeypatch.setattr(torch, "addmm", watch)
-    last = gpu.chain_of_cells(torch.device("cpu"), 8, 3)()
+    rows = gpu.rows_of_cells(torch.device("cpu"), 8, 3)
+    last = rows["written out"]()
     assert len(products) == gpu.CHAIN
     assert last.shape == products[0].shape == (3, 8)
     assert not torch.equal(products[0], products[1])
+    outputs, _ = rows["nn.GRU"]()
+    assert outputs.shape == (3, gpu.CHAIN, 8)
+    assert not outputs.requires_grad
 
 
 def test_in_earnest_the_recipes_are_those_of_the_package(build):

@@ -8,7 +8,18 @@ import pytest
 import torch
 
 from course_utils import TUNED, SubstringTask, climb, ladder, train_step
-from course_utils.ladder import BF16, CAPTURED, LARGER_BATCHES, LOOP, ON_THE_DEVICE, ONE_CALL, RUNGS, Rung, step_of
+from course_utils.ladder import (
+    BF16,
+    CAPTURED,
+    LARGER_BATCHES,
+    LOOP,
+    ON_THE_DEVICE,
+    ONE_CALL,
+    RUNGS,
+    Rung,
+    can_climb,
+    step_of,
+)
 from course_utils.speed import CapturedStep
 
 CPU = torch.device("cpu")
@@ -107,6 +118,17 @@ def test_rungs_are_timed_in_turn_after_a_warm_up(recipe, monkeypatch):
         {"name": "b", "batch_size": 20, "seconds": 2.5, "examples_per_second": 8.0},
     ]
     assert calls == ["a"] * 4 + ["b"] * 4 + ["a", "a", "b", "b"] * 3
+
+
+@pytest.mark.parametrize(
+    ("device", "has_bf16", "left_out"), [("cpu", False, CAPTURED), ("cuda", False, BF16), ("cuda", True, None)]
+)
+def test_what_a_device_cannot_do_is_left_out(device, has_bf16, left_out, monkeypatch):
+    def supported(including_emulation):
+        return has_bf16 or including_emulation  # as on a T4, which imitates it
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert [rung for rung in RUNGS if not can_climb(rung, torch.device(device))] == [left_out] * (left_out is not None)
 
 
 def test_a_warning_that_says_what_a_rung_costs_is_not_shown(recipe, monkeypatch):

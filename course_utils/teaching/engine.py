@@ -129,6 +129,27 @@ def progress(notebook: int) -> None:
 
 
 def _judge(exercise: Exercise, answer: Any) -> Result:
+    refused = _refused(exercise, answer)
+    if refused is not None:
+        return refused
+    name, probes = exercise.id, exercise.probes()
+    trials = _tried(exercise, answer, probes)
+    expected = [_ours(exercise, exercise.reference, place, probes) for place in range(len(trials))]
+    for reference in expected:
+        if reference.failure:  # a machine so slow that even the reference runs out of time, or a broken package
+            message = f"{name} cannot be judged here, for the reference itself fails: {reference.failure}"
+            return Result(name, passed=False, attempted=True, message=message)
+    found = [_difference(*pair) for pair in zip(expected, trials, strict=True)]
+    if not found[0] and not trials[-1].failure and _remembers(exercise, answer, probes, trials[0]):
+        message = f"{name} not yet: called again with the first inputs, it gives something else. What does it remember?"
+        return Result(name, passed=False, attempted=True, message=message)
+    if any(found):
+        return _not_yet(exercise, probes, expected, trials, found)
+    return Result(name, passed=True, attempted=True, message=f"{name} passed: {exercise.title}")
+
+
+def _refused(exercise: Exercise, answer: Any) -> Result | None:
+    """What is said of an answer that need not be tried."""
     name = exercise.id
     if _is_stub(answer):
         return Result(name, passed=False, attempted=False, message=f"{name} not attempted yet")
@@ -139,25 +160,23 @@ def _judge(exercise: Exercise, answer: Any) -> Result:
     if not callable(answer) or (wanted == "class" and isinstance(answer, nn.Module)):
         message = f"{name} not yet: check needs the {wanted} itself, without calling it, but got {brief(answer)}."
         return Result(name, passed=False, attempted=True, message=message)
+    return None
 
-    probes = exercise.probes()
+
+def _tried(exercise: Exercise, answer: Any, probes: list[tuple]) -> list[Trial]:
+    """On one probe after another, up to the first failure: an answer that never ends is not waited for again."""
     trials = []
     for probe in probes:
         trials.append(carry_out(exercise.run, answer, probe))
         if trials[-1].failure:
-            break  # one is enough, and an answer that never ends is not waited for again
-    expected = [_ours(exercise, exercise.reference, place, probes) for place in range(len(trials))]
-    for reference in expected:
-        if reference.failure:  # a machine so slow that even the reference runs out of time, or a broken package
-            message = f"{name} cannot be judged here, for the reference itself fails: {reference.failure}"
-            return Result(name, passed=False, attempted=True, message=message)
-    found = [_difference(*pair) for pair in zip(expected, trials, strict=True)]
-    if not found[0] and not trials[-1].failure and _remembers(exercise, answer, probes, trials[0]):
-        message = f"{name} not yet: called again with the first inputs, it gives something else. What does it remember?"
-        return Result(name, passed=False, attempted=True, message=message)
-    if not any(found):
-        return Result(name, passed=True, attempted=True, message=f"{name} passed: {exercise.title}")
+            break
+    return trials
 
+
+def _not_yet(
+    exercise: Exercise, probes: list[tuple], expected: list[Trial], trials: list[Trial], found: list[str | None]
+) -> Result:
+    """What is said of an answer that is wrong: where it differs first, and by which mistake, if that is recognised."""
     case = next(number for number, words in enumerate(found) if words)
     mistake = _recognised(exercise, probes, expected, trials)
     compared = None if trials[case].failure else tables(expected[case].value, trials[case].value)
@@ -167,9 +186,10 @@ def _judge(exercise: Exercise, answer: Any) -> Result:
     if not probes[case] and not trials[case].failure:  # without inputs the expected value is the answer: not told
         words = words if mistake else " this is not the value, which is wanted exactly."
         shown = f"yours     {brief(trials[case].value)}"
-    message = "\n".join(filter(None, [f"{name} not yet:{words}", inputs, shown]))
+    message = "\n".join(filter(None, [f"{exercise.id} not yet:{words}", inputs, shown]))
     message += trials[case].remarks
-    return Result(name, False, True, message, diagnosis=mistake.id if mistake else None, compared=compared)
+    diagnosis = mistake.id if mistake else None
+    return Result(exercise.id, passed=False, attempted=True, message=message, diagnosis=diagnosis, compared=compared)
 
 
 def _remembers(exercise: Exercise, answer: Callable, probes: list[tuple], before: Trial) -> bool:
