@@ -261,7 +261,7 @@ def own_tests(file: str) -> list[str]:
         return [*files, "-k", f"([{match[1]}. or [0{match[1]}_) and not one_by_one"]
     if "/teaching/" in file and not (ROOT / f"tests/test_{name}.py").exists():
         return ["tests/test_teaching.py", "-k", " and ".join(f"not [{number}." for number in range(1, 7))]
-    named = {"__init__": "package", "__main__": "command_line", "errors": "package"}
+    named = {"__init__": "package", "__main__": "command_line", "errors": "faults"}
     return [f"tests/test_{named.get(name, name)}.py"]
 
 
