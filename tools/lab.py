@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# On Linux PyTorch's threads wait for each other actively, and those of two notebooks that compute at once on two cores
-# keep the cores from each other: each takes sixty times as long. After a shorter wait they give way: then each
-# takes four times as long, and a notebook alone some 6 % longer.
+# On Linux PyTorch's threads wait for each other actively. Those of two notebooks that compute at once on two cores keep
+# the cores from each other, and each notebook takes sixty times as long. After a shorter wait they give way: then it is
+# four times, and a notebook alone takes some 6 % longer.
 GIVE_WAY = {"GOMP_SPINCOUNT": "5000"}
 
 
