@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from types import SimpleNamespace
 
 import pytest
@@ -53,9 +54,15 @@ def tokens():
 # The properties
 
 
+@functools.cache
+def examined(name):
+    """Two tests ask for it, and it takes a third of a second."""
+    return museum.examine(EXHIBITS.get(name))
+
+
 @pytest.mark.parametrize("name", EXHIBITS)
 def test_an_exhibit_fails_the_properties_that_name_it_and_no_others(name):
-    diagnosis = museum.examine(EXHIBITS[name])
+    diagnosis = examined(name)
     assert set(diagnosis.failed) == {one.name for one in PROPERTIES if name in one.resembles} != set()
     closest = diagnosis.resembles[0]
     assert {one.name for one in PROPERTIES if closest in one.resembles} == set(diagnosis.failed)
@@ -73,9 +80,7 @@ def test_the_healthy_course_fails_none(seed):
 def test_the_recorded_diagnosis_comes_again(name):
     recorded = load_record("museum")["diagnoses"][name]["failed"]
     came = {
-        finding.property.name: finding.measured
-        for finding in museum.examine(EXHIBITS.get(name)).findings
-        if finding.verdict == "fails"
+        finding.property.name: finding.measured for finding in examined(name).findings if finding.verdict == "fails"
     }
     assert list(came) == list(recorded)
     for failed, measured in came.items():
