@@ -7,11 +7,11 @@
 
 A mutant is the course with one place changed: by the operators of Cosmic Ray, or by those of learning_mutations.py. Its
 places are all code of course_utils, but for annotations and doc-strings, and all code cells of the notebooks. A seeded
-sample of them is judged, each by what `make test` runs. A package mutant meets its module's own tests, then all others,
-then the notebooks (but not where an exercise was changed: the notebooks hold no answers). A notebook mutant meets its
-notebook and, in a set-up cell, the tests of what that does, but not those of notebooks as files, which a changed text
-would fail as well as a changed behaviour. The first failure kills a mutant, and so does a run of ten times the usual
-length.
+sample of them is judged, each by what `make test` runs. A package mutant meets its module's own quick tests, then all
+others, then the notebooks (but not where an exercise was changed: the notebooks hold no answers). A notebook mutant
+meets its notebook and, in a set-up cell, the tests of what that does, but not those of notebooks as files, which a
+changed text would fail as well as a changed behaviour. The first failure kills a mutant, and so does a run of ten times
+the usual length.
 
 Each verdict is kept as it comes, in mutants-<seed>.jsonl: a run that was stopped goes on where it was. The report is
 MUTATION.md; mutation-notes.md, written by hand, is a part of it. equivalent_mutants.toml names the survivors that
@@ -254,11 +254,10 @@ def _exhibit({exhibit.part}):
 
 
 def own_tests(file: str) -> list[str]:
-    """The tests of one module, which find most of its mutants in seconds."""
+    """The quick tests of one module, which find most of its mutants in seconds."""
     name = Path(file).stem
-    if match := re.fullmatch(r"exercises_0(\d)", name):  # "one by one" is slow on purpose
-        files = [f"tests/test_{kind}.py" for kind in ("teaching", "wrong_answers", "notebooks")]
-        return [*files, "-k", f"([{match[1]}. or [0{match[1]}_) and not one_by_one"]
+    if match := re.fullmatch(r"exercises_0(\d)", name):
+        return ["tests/test_teaching.py", "-k", f"[{match[1]}."]
     if "/teaching/" in file and not (ROOT / f"tests/test_{name}.py").exists():
         return ["tests/test_teaching.py", "-k", " and ".join(f"not [{number}." for number in range(1, 7))]
     named = {"__init__": "package", "__main__": "command_line", "errors": "faults"}
@@ -272,7 +271,7 @@ def stages(place: Place) -> list[tuple[str, ...]]:
         if place.cell != SET_UP_CELL:
             return [notebook]
         return [notebook, (*PYTEST, "tests/test_notebooks.py", "-k", f"a_set_up_that and {Path(place.file).stem}")]
-    own = (*PYTEST, *own_tests(place.file))
+    own = (*PYTEST, "-m", "not slow", *own_tests(place.file))
     if "/exercises_" in place.file:
         return [own, PYTEST]
     notebooks = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb"))

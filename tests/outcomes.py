@@ -30,8 +30,9 @@ def outcomes(exercise: Exercise) -> dict[str, list]:
         answers |= {f"{mistake.id}, also {number}": answer for number, answer in enumerate(mistake.also, start=1)}
     if exercise.given is not None:
         answers["given"] = exercise.given
-    probes = [_summary(comparison.normal(probe)) for probe in exercise.probes()]
-    return {"probes": probes} | {name: _outcomes(exercise, answer) for name, answer in answers.items()}
+    probes = exercise.probes()
+    came = {name: _outcomes(exercise, answer, probes) for name, answer in answers.items()}
+    return {"probes": [_summary(comparison.normal(probe)) for probe in probes]} | came
 
 
 def same(stored: Any, came: Any) -> bool:
@@ -43,9 +44,9 @@ def same(stored: Any, came: Any) -> bool:
     return stored == came
 
 
-def _outcomes(exercise: Exercise, answer: Any) -> list:
+def _outcomes(exercise: Exercise, answer: Any, probes: list[tuple]) -> list:
     found = []
-    for probe in exercise.probes():
+    for probe in probes:
         trial = trials.carry_out(exercise.run, answer, probe)
         found.append(_summary(trial.value) if trial.failure is None else trial.failure)
         if trial.failure is not None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from course_utils import (
     build_model,
     count_errors,
     evaluate,
+    fit,
     held_out,
     load_certificate,
     load_model,
@@ -265,13 +267,17 @@ def test_decode_reports_one_json_object(run, checkpoint):
 # --- Verify -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def trained_on_six(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("six")
+    fit(dataclasses.replace(TUNED, **{**TINY, "name": "tiny-six", "length": 6, "epochs": 1}), out=folder)
+    return folder
+
+
 @pytest.fixture
-def six(run) -> str:
-    """A trained network for sources of six numbers: six blocks of inputs."""
-    recipe = dataclasses.replace(RECIPES["tiny"], name="tiny-six", length=6)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, "tiny-six", recipe)
-        run("train --recipe tiny-six --epochs 1 --device cpu --out six")
+def six(trained_on_six: Path) -> str:
+    """A trained network for sources of six numbers: six blocks of inputs. A test may change its copy."""
+    shutil.copytree(trained_on_six, "six")
     return "six/last.pt"
 
 
@@ -536,6 +542,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_verify_under_torchrun_merges_what_its_processes_counted(run, six):
     whole = json.loads(run(f"verify {six} --json").out)
@@ -627,15 +634,23 @@ BAD_COMMANDS = {
 }
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a run is saved, and a whole count of its errors."""
+    folder = tmp_path_factory.mktemp("other")
+    run = fit(dataclasses.replace(ORIGINAL, **{**TINY, "name": "tiny-original"}), out=folder / "other")
+    counted = count_errors(run.model, SubstringTask(4), sha256=sha256_of(folder / "other" / "last.pt"))
+    save_certificate(counted, folder / "other.json")
+    return folder
+
+
 @pytest.mark.parametrize("command", BAD_COMMANDS, ids=lambda command: command or "nothing")
-def test_bad_input_gets_one_clear_line_and_status_2(command, run, checkpoint, monkeypatch):
+def test_bad_input_gets_one_clear_line_and_status_2(command, run, checkpoint, other, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     Path("letter.txt").write_text("Dear network,\n" * 10)
     Path("truncated").mkdir()
     Path("truncated/last.pt").write_bytes(checkpoint.read_bytes()[:5000])
-    if "other" in command:
-        run("train --recipe tiny-original --out other")
-        run("verify other/last.pt --out other.json")
+    shutil.copytree(other, ".", dirs_exist_ok=True)
     done = run(command)
     assert done.status == 2
     assert done.out == ""
@@ -677,12 +692,14 @@ def python(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_python_m_course_utils_decodes(checkpoint):
     done = python("decode", str(checkpoint), *SOURCE.split())
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == [str(token) for token in written_by(load_model(checkpoint), SOURCE)]
 
 
+@pytest.mark.slow
 def test_python_m_course_utils_refuses_bad_input_with_one_line_and_status_2(checkpoint):
     done = python("decode", str(checkpoint), *IMPOSSIBLE_SOURCE.split())
     assert (done.returncode, done.stdout) == (2, "")

@@ -71,6 +71,7 @@ def test_the_reference_passes(exercise):
     assert result.diagnosis is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("exercise", "mistake", "answer"), ALL_MISTAKES)
 def test_each_mistake_is_recognised_as_itself(exercise, mistake, answer):
     # The code that a "find the bug" exercise gives would count as not attempted: here somebody wrote it anew.
@@ -91,6 +92,7 @@ def what_comes_of(exercise, answer):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 def test_no_two_mistakes_of_an_exercise_are_alike(exercise):
     done = [
@@ -133,6 +135,7 @@ def test_there_are_enough_exercises_of_each_kind():
     assert sum(exercise.given is not None for exercise in EXERCISES.values()) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 def test_a_verdict_comes_within_two_seconds(exercise, takes_less_than):
     def first_check(answer):
@@ -151,6 +154,7 @@ ALL_RIGHT_ANSWERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "answer"), ALL_RIGHT_ANSWERS)
 def test_right_answers_of_other_kinds_pass(name, answer):
     result = check(name, answer)

@@ -142,6 +142,7 @@ def test_the_small_recipe_takes_the_steps_that_notebooks_speak_of():
     assert (SMALL.steps_per_epoch, SMALL.epochs, SMALL.examples) == (100, 8, 51_200)
 
 
+@pytest.mark.slow
 def test_the_fastest_recipe_gets_there():
     run = fit(FASTEST)
     assert run.examples == 19_200
