@@ -11,7 +11,7 @@ _HOMES = {
     "task": ("START_TOKEN", "VOCABULARY_SIZE", "SubstringTask", "generate_example"),
     "data": ("SyntheticDataset", "batches", "held_out"),
     "model": ("Decoder", "Encoder", "Seq2Seq", "count_parameters", "init_weights", "shift_right", "start_tokens"),
-    "lstm": ("LSTMDecoder", "LSTMEncoder"),
+    "pairs": ("PairDecoder", "PairEncoder", "PairSeq2Seq"),
     "evaluation": (
         "Scores",
         "accuracy_after_first_error",

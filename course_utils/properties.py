@@ -39,6 +39,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from .errors import InputError
 from .evaluation import evaluating, exact_match, token_accuracy
+from .pairs import PairSeq2Seq
 from .task import END_TOKEN, START_TOKEN, SubstringTask
 from .training import seed_dropout
 
@@ -224,6 +225,8 @@ def _device_to_examine_on(model: nn.Module) -> torch.device:
     """Where its weights are. Raises InputError where it cannot be examined."""
     if not isinstance(model, nn.Module):
         raise InputError(f"A model is examined, an nn.Module, not a {type(model).__name__}.")
+    if isinstance(model, PairSeq2Seq):
+        raise InputError("The properties are those of networks that take one token a step; this one takes two.")
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     if device.type == "mps":
         raise InputError("The examination is in float64, which this GPU does not have: move the model to the CPU.")

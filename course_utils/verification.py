@@ -38,6 +38,7 @@ from .data import TEST_SEED, batches
 from .errors import InputError
 from .evaluation import BATCH_SIZE, predict
 from .model import Decoder, Encoder, Seq2Seq, count_parameters
+from .pairs import PairSeq2Seq
 from .task import N_DIGIT_VALUES, START_TOKEN, VOCABULARY_SIZE, SubstringTask
 from .training import train_step, written_whole
 
@@ -585,7 +586,7 @@ def _check_model(model: nn.Module) -> None:
             raise InputError(f"The weights {name} are not all finite numbers, so there is nothing to count.")
     if isinstance(model, Seq2Seq):
         sizes = (model.encoder.embedding.num_embeddings, model.decoder.embedding.num_embeddings)
-        sizes += (model.decoder.fc_out.out_features,)
+        sizes += (model.decoder.fc_out.out_features // (2 if isinstance(model, PairSeq2Seq) else 1),)
         if sizes != (VOCABULARY_SIZE,) * 3:
             raise InputError(
                 f"The task has {VOCABULARY_SIZE} tokens, but this model reads {sizes[0]} and {sizes[1]} "

@@ -162,5 +162,5 @@ def test_a_recipe_of_the_course_runs_by_the_command_line():
         bench.course("no such recipe", 0)
     done = bench.course("fastest", 0, "--epochs=1")
     assert done["recipe"] == "fastest"
-    assert done["examples"] == 60 * 64
+    assert done["examples"] == 42 * 72
     assert done["seconds"] > 0

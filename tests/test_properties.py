@@ -72,9 +72,14 @@ def test_the_largest_network_is_healthy_too():
 
 
 def test_a_diagnosis_takes_less_than_a_second(takes_less_than):
-    model = build_model(FASTEST)
+    model = build_model(dataclasses.replace(SMALL, hidden_dim=96))
     diagnose(model, **FUNCTIONS)  # the first use of an optimizer imports for seconds
     assert takes_less_than(1, lambda: diagnose(model, **FUNCTIONS))
+
+
+def test_a_network_that_takes_two_tokens_a_step_is_refused(refused):
+    with refused("one token a step; this one takes two"):
+        diagnose(build_model(FASTEST))
 
 
 def test_the_model_and_the_random_numbers_are_left_alone():

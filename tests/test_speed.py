@@ -9,6 +9,7 @@ import time
 import cpu_graphs
 import pytest
 import torch
+from conftest import TINY_FASTEST, TINY_ORIGINAL, TINY_TUNED
 
 from course_utils import SubstringTask, build_model, seconds, speed, train_step
 from course_utils.speed import CapturedStep
@@ -37,12 +38,17 @@ def losses_of(step, recipe, n, capturable=True, ratio=1.0, falling=True):
     return [loss.item() for loss in losses]
 
 
-@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
-def test_a_captured_step_gives_the_losses_of_the_plain_one(ratio, each_recipe, monkeypatch):
+WITH_COINS = itertools.product([TINY_ORIGINAL, TINY_TUNED], [0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "ratio"), [*WITH_COINS, (TINY_FASTEST, 1.0)], ids=lambda of: getattr(of, "name", of)
+)
+def test_a_captured_step_gives_the_losses_of_the_plain_one(recipe, ratio, monkeypatch):
     cpu_graphs.play(monkeypatch)
-    captured = losses_of(CapturedStep(train_step, CUDA), each_recipe, 12, ratio=ratio)
-    assert captured == pytest.approx(losses_of(train_step, each_recipe, 12, False, ratio), abs=1e-6)
-    assert captured != pytest.approx(losses_of(train_step, each_recipe, 12, False, ratio, falling=False), abs=1e-6)
+    captured = losses_of(CapturedStep(train_step, CUDA), recipe, 12, ratio=ratio)
+    assert captured == pytest.approx(losses_of(train_step, recipe, 12, False, ratio), abs=1e-6)
+    assert captured != pytest.approx(losses_of(train_step, recipe, 12, False, ratio, falling=False), abs=1e-6)
 
 
 def test_the_first_steps_are_plain_on_a_stream_that_then_records(recipe, monkeypatch):

@@ -116,7 +116,7 @@ def test_the_original_recipe_is_the_original_experiment():
         "weight_decay": 0.0,
         "length_weight": 0.0,
         "length": 10,
-        "cell": "gru",
+        "network": "gru",
     }
     assert ORIGINAL.steps == 16 * 128
     assert ORIGINAL.examples == 16 * 4_096
@@ -145,7 +145,7 @@ def test_the_small_recipe_takes_the_steps_that_notebooks_speak_of():
 @pytest.mark.slow
 def test_the_fastest_recipe_gets_there():
     run = fit(FASTEST)
-    assert run.examples == 19_200
+    assert run.examples == 15_120
     assert summary(run)["exact_match"] > 0.985  # at least 99 % on average over seeds; here is one
 
 
@@ -396,7 +396,7 @@ def test_the_tuned_rate_warms_up_and_anneals_but_the_original_rate_is_constant(e
     rates = []
     watch = Callback()
     watch.on_start = watch.on_step = lambda run: rates.append(run.optimizer.param_groups[0]["lr"])
-    fit(dataclasses.replace(each_recipe, steps_per_epoch=10), callbacks=[watch])
+    fit(dataclasses.replace(each_recipe, steps_per_epoch=20), callbacks=[watch])  # the peak is at a whole step
     rates.pop()  # no step is left to use it
     peak = each_recipe.learning_rate
     if each_recipe.one_cycle:
@@ -404,7 +404,7 @@ def test_the_tuned_rate_warms_up_and_anneals_but_the_original_rate_is_constant(e
         assert max(rates) == pytest.approx(peak)
         assert rates[-1] < peak / 100_000
     else:
-        assert rates == [peak] * 30
+        assert rates == [peak] * 60
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(each_recipe):
@@ -506,7 +506,7 @@ IMPOSSIBLE = {
     "dropout": [-0.1, 1.0],
     "warm_up": [-0.1, 1.0],
     "teacher_forcing_ratio": [-0.1, 1.1],
-    "cell": ["rnn"],
+    "network": ["rnn"],
 }
 
 
@@ -847,9 +847,9 @@ def test_a_model_of_another_vocabulary_is_refused(tmp_path, refused):
             load_model(tmp_path / "model.pt")
 
 
-def test_a_model_of_two_kinds_of_cells_is_refused(recipe, tmp_path, refused):
-    gru, lstm = (build_model(dataclasses.replace(recipe, cell=cell)).state_dict() for cell in ("gru", "lstm"))
-    mixed = {name: (lstm if name.startswith("encoder") else gru)[name] for name in gru}
+def test_a_model_of_two_kinds_of_parts_is_refused(recipe, tmp_path, refused):
+    gru, pairs = (build_model(dataclasses.replace(recipe, network=kind)).state_dict() for kind in ("gru", "pairs"))
+    mixed = {name: (pairs if name.startswith("encoder") else gru)[name] for name in gru}
     save_checkpoint({"model": mixed}, tmp_path / "model.pt")
     with refused("another kind of model"):
         load_model(tmp_path / "model.pt")
