@@ -468,6 +468,7 @@ def test_a_part_in_training_is_looked_for_in_two_epochs_of_three_steps(monkeypat
     assert [(run.step, len(run.history)) for run in runs] == [(6, 2)]
 
 
+@pytest.mark.slow
 def test_which_exhibits_have_a_part_in_training_is_recorded():
     recorded = load_record("museum")["in training"]
     assert recorded["healthy"] is False

@@ -67,6 +67,7 @@ def test_every_property_holds_whatever_weights_and_examples_are_drawn(seed, monk
     assert diagnose(build_model(SMALL), source, target, padding=-100, **FUNCTIONS).healthy
 
 
+@pytest.mark.slow
 def test_the_largest_network_is_healthy_too():
     assert diagnose(build_model(ORIGINAL)).healthy
 

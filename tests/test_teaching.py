@@ -286,6 +286,7 @@ def test_an_answer_cannot_change_the_settings_around_it():
     assert (random.random(), np.random.rand()) == expected
 
 
+@pytest.mark.slow
 def test_in_a_kernel_exit_is_survived_and_a_picture_drawn():
     cells = [
         "from course_utils import check, progress\nimport torch",
@@ -473,6 +474,7 @@ def test_pytorchs_own_generator_is_not_the_one_to_put_back():
     assert "PyTorch's own generator, from which others draw" in check("4.6", resume).message
 
 
+@pytest.mark.slow
 def test_an_answer_that_takes_long_is_not_accused_of_remembering(monkeypatch):
     monkeypatch.setattr(trials, "SECONDS_ALLOWED", 1.2)  # enough for one call, and not for two
     reference, probes = EXERCISES["1.1"].reference, EXERCISES["1.1"].probes()
