@@ -70,6 +70,7 @@ SET_UP_CELL = 1  # In [1] of every notebook
 GPU_ONLY = ("uncovered: only a GPU runs it", "torch.cuda.get_rng_state", "torch.cuda.synchronize")
 
 PYTEST = ("-m", "pytest", "-x", "-p", "no:cacheprovider")
+QUICK = (*PYTEST, "-m", "not slow", "-p", "no:nbval")  # whose import alone takes two seconds
 NBVAL = (*PYTEST, "-c", "tests/nbval.ini", "--rootdir=.", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=600")
 
 
@@ -271,7 +272,7 @@ def stages(place: Place) -> list[tuple[str, ...]]:
         if place.cell != SET_UP_CELL:
             return [notebook]
         return [notebook, (*PYTEST, "tests/test_notebooks.py", "-k", f"a_set_up_that and {Path(place.file).stem}")]
-    own = (*PYTEST, "-m", "not slow", *own_tests(place.file))
+    own = (*QUICK, *own_tests(place.file))
     if "/exercises_" in place.file:
         return [own, PYTEST]
     notebooks = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb"))

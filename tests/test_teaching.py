@@ -296,7 +296,7 @@ def test_in_a_kernel_exit_is_survived_and_a_picture_drawn():
         "progress(1)",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=120, kernel_name="python3", coalesce_streams=True).execute()
     for cell in notebook.cells[1:3]:
         assert "tries to end the program" in cell.outputs[0].text
     assert "image/png" in notebook.cells[3].outputs[1].data

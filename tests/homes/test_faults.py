@@ -13,7 +13,8 @@ each_quick_notebook = pytest.mark.parametrize("path", QUICK, ids=lambda path: pa
 
 def client(notebook, folder, **options) -> NotebookClient:
     resources = {"metadata": {"path": str(folder)}}
-    return NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources, **options)
+    whole = {"coalesce_streams": True}  # a print's text and its end of line may arrive apart
+    return NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources, **whole, **options)
 
 
 def code_cells(path):
