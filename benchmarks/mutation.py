@@ -70,7 +70,7 @@ SET_UP_CELL = 1  # In [1] of every notebook
 GPU_ONLY = ("uncovered: only a GPU runs it", "torch.cuda.get_rng_state", "torch.cuda.synchronize")
 
 PYTEST = ("-m", "pytest", "-x", "-p", "no:cacheprovider")
-QUICK = (*PYTEST, "-m", "not slow", "-p", "no:nbval")  # whose import alone takes two seconds
+QUICK = (*PYTEST, "-m", "not slow", "--disable-plugin-autoload")  # nbval's import alone takes two seconds
 NBVAL = (*PYTEST, "-c", "tests/nbval.ini", "--rootdir=.", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=600")
 
 

@@ -77,6 +77,7 @@ def run(capsys: pytest.CaptureFixture) -> Callable[[str], SimpleNamespace]:
 # --- Train ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_train_reports_one_json_object(run):
     done = run("train --recipe tiny --seed 3 --device cpu --out here --json")
     assert done.status == 0
@@ -155,6 +156,7 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "train_step", step_or_stop)
 
 
+@pytest.mark.slow
 def test_train_resumes_to_the_same_result(run, monkeypatch):
     whole = json.loads(run("train --recipe tiny-original --out whole --json").out)
     with monkeypatch.context() as patch:
@@ -341,6 +343,7 @@ def test_verify_says_whether_a_count_without_errors_proves_the_network_exact(mar
     assert run(f"verify {six}").out.splitlines()[2] == words
 
 
+@pytest.mark.slow
 def test_verify_merges_shards_to_the_whole(run, six):
     whole = json.loads(run(f"verify {six} --json").out)
     parts = [json.loads(run(f"verify {six} --shard {number}/3 --json").out) for number in (3, 1, 2)]

@@ -15,12 +15,10 @@ from fractions import Fraction
 from itertools import combinations
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import outcomes
 import pytest
 import torch
-from nbclient import NotebookClient
 from right_answers import RIGHT_ANSWERS
 from torch import nn
 
@@ -284,23 +282,6 @@ def test_an_answer_cannot_change_the_settings_around_it():
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
     assert (random.random(), np.random.rand()) == expected
-
-
-@pytest.mark.slow
-def test_in_a_kernel_exit_is_survived_and_a_picture_drawn():
-    cells = [
-        "from course_utils import check, progress\nimport torch",
-        'check("1.1", lambda source: exit())',
-        'check("1.1", lambda source: quit())',
-        'check("3.2", lambda target: target.roll(1, 1))',
-        "progress(1)",
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=120, kernel_name="python3", coalesce_streams=True).execute()
-    for cell in notebook.cells[1:3]:
-        assert "tries to end the program" in cell.outputs[0].text
-    assert "image/png" in notebook.cells[3].outputs[1].data
-    assert notebook.cells[4].outputs[0].text.startswith("1.1  not yet")
 
 
 def test_an_answer_that_changes_its_input_is_told_so():

@@ -803,6 +803,7 @@ def test_a_captured_run_has_the_losses_of_a_plain_one(each_recipe):
     assert captured.best_epoch == plain.best_epoch
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("graphs_on_the_cpu")
 @pytest.mark.parametrize("ways", list(itertools.product([True, False], repeat=2)), ids=str)
 def test_a_run_may_be_resumed_captured_or_not(ways, each_recipe, tmp_path):
