@@ -51,7 +51,12 @@ ALL_MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
+MANY_ANSWERS = {"6.1": pytest.mark.slow}  # two dozen, each of which asks as many networks
+
+
+@pytest.mark.parametrize(
+    "exercise", [pytest.param(one, id=name, marks=MANY_ANSWERS.get(name, ())) for name, one in EXERCISES.items()]
+)
 def test_every_answer_still_gives_what_it_gave(exercise):
     stored = json.loads(outcomes.STORED.read_text(encoding="utf-8"))[exercise.id]
     came = outcomes.outcomes(exercise)

@@ -123,7 +123,7 @@ def test_an_input_fails_exactly_where_its_margin_is_negative(half_trained):
     torch.testing.assert_close(margins(half_trained, *every_input(SIX)) < 0, failing)
 
 
-@pytest.mark.parametrize("n_layers", [1, 2, 3])
+@pytest.mark.parametrize("n_layers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("length", "ranges"), [(4, [0]), (5, [0, 9**3, 2 * 9**3]), (8, [0, 6 * 9**6 + 5 * 9**5])])
 def test_the_tree_finds_the_margins_of_whole_calls(length, ranges, n_layers):
     """Of other lengths, all pairs; of length 8, where blocks share a digit, one at its beginning and one inside."""
