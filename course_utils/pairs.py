@@ -37,6 +37,7 @@ class OneStateLSTM(nn.LSTM):
                 forget += OPEN
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        # Contiguous, because cuDNN refuses them otherwise.
         both = None if state is None else tuple(part.contiguous() for part in state.chunk(2, dim=-1))
         outputs, both = super().forward(inputs, both)
         return outputs, torch.cat(both, dim=-1)

@@ -128,6 +128,18 @@ def test_left_alone_it_reads_what_it_has_written(pairs, examples):
     assert not torch.allclose(logits, pairs(source, target, 1.0))
 
 
+def test_unless_it_is_told_otherwise_it_reads_the_target(pairs, examples):
+    assert torch.equal(pairs(*examples), pairs(*examples, 1.0))
+
+
+def test_writing_keeps_nothing_for_gradients(pairs, examples):
+    kept = []
+    pairs.decoder.register_forward_hook(lambda _, __, written: kept.append(written[0].requires_grad))
+    pairs.generate(examples[0], 8)
+    assert kept == [False] * 4
+    assert pairs(*examples).requires_grad
+
+
 def test_it_writes_as_many_tokens_as_it_is_asked_for(pairs, examples):
     source, _ = examples
     whole = pairs.generate(source, 8)
