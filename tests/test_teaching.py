@@ -522,7 +522,11 @@ def test_two_exercises_cannot_share_an_id():
         (torch.zeros(2, 3), (torch.zeros(2, 3),) * 2, "2 things (each a tensor of shape (2, 3)); expected a tensor of"),
         (torch.zeros(2, 3), (torch.zeros(2, 3), None), "2 things (a tensor of shape (2, 3) and None); expected"),
         (torch.zeros(2, 3), tuple(torch.zeros(2, n) for n in range(9)), "It gives back 9 things; expected"),
-        ([[4, 9], [5]], [[4, 9], [5, 3]], "Part 2 of what it gives back: It gives back 2 numbers in a row"),
+        (
+            [[4, 9], [5]],
+            [[4, 9], [5, 3]],
+            "Part 2 of what it gives back: 2 numbers in a row; expected a list of one number",
+        ),
         ([[4, 9], [5]], [[4, 9], [5, 3]], "yours     [5, 3]\nexpected  [5]"),
         ([[4, 9], [5]], [2, 1], "2 things.\nyours     [2, 1]\nexpected  [[4, 9], [5]]"),
         ([[4, 9], [5]], [[4], [5, 9], [7]], "3 things; expected 2 things.\nyours     [[4], [5, 9], [7]]\nexpected  ["),

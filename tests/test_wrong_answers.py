@@ -650,6 +650,13 @@ def padded_on(left, right, length, train=False):
     return answer
 
 
+def finds_padding_harmless(model, source):
+    """What the patient does not do; nor do some others, so it is not the exact opposite of an answer."""
+    lengths = torch.full((len(source),), source.shape[1])
+    zeros, ones = (nn.functional.pad(source, (0, 3), value=value) for value in (0, 1))
+    return "state-after-padding", torch.allclose(model.encoder(zeros, lengths), model.encoder(ones, lengths))
+
+
 def as_the_encoders_own_gru_would(model, source):
     padded, lengths = nn.functional.pad(source, (0, 2)), torch.full((len(source),), 6)
     read = model.encoder.rnn(model.encoder.embedding(padded))[1]
@@ -868,6 +875,7 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("6.2", padded_on(2, 0, 6), "Two of its calls with the same lengths differ in tokens that are no padding."),
         ("6.2", padded_on(0, 2, 6, train=True), "Some of its calls are in training mode."),
         ("6.2", as_the_encoders_own_gru_would, "finds the bug, and it is not there. What would tell it from the"),
+        ("6.2", finds_padding_harmless, "In a healthy one it finds it: is it the wrong way round?"),
         ("6.5", another_target, "All its losses are of the same logits."),
         ("6.6", all_scores_in_another_order, "All its calls give the same exact match. What else does it compare?"),
         ("6.6", scored_in_training_mode, "The model is in training mode, where nobody knows"),

@@ -113,7 +113,7 @@ def _normal_difference(expected: Any, got: Any) -> str | None:
         for number, (want, have) in enumerate(zip(expected, got, strict=True), start=1):
             found = _normal_difference(want, have)
             if found:
-                return f"Part {number} of what it gives back: {found}"
+                return f"Part {number} of what it gives back: {found.removeprefix(GIVES_BACK)}"
         return None
     if type(expected) is type(got) and not isinstance(expected, (Tensor, tuple, dict)):
         return None if expected == got else f"yours     {brief(got)}\nexpected  {brief(expected)}"
@@ -225,7 +225,9 @@ def _around(tensor: Tensor, place: tuple[int, ...]) -> str:
 def _kind(value: Any) -> str:
     if isinstance(value, Tensor):
         if value.dim() < 2:
-            return "one number" if value.dim() == 0 or len(value) == 1 else f"{len(value)} numbers in a row"
+            if value.dim() == 1:
+                return f"{len(value)} numbers in a row" if len(value) != 1 else "a list of one number"
+            return "one number"
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, tuple):
         if len(value) == 1:

@@ -352,6 +352,21 @@ register(
                 lambda start, length: 1 / (LARGEST_START + 1) / (TASK.n_digits - start),
                 "You count one length too many for each start: the shortest substring has 2 digits.",
             ),
+            Mistake(
+                "a-length-too-few",
+                lambda start, length: 1 / (LARGEST_START + 1) / (TASK.n_digits - start - 2),
+                "You count one length too few for each start: a substring may reach the last digit.",
+            ),
+            Mistake(
+                "a-start-too-few",
+                lambda start, length: 1 / LARGEST_START / (TASK.n_digits - start - 1),
+                "You count one start too few: they begin with 0.",
+            ),
+            Mistake(
+                "chances-added",
+                lambda start, length: 1 / (LARGEST_START + 1) + 1 / (TASK.n_digits - start - 1),
+                "You add the chance of the start and that of the length. Both have to happen: multiply.",
+            ),
         ),
     )
 )
@@ -622,7 +637,8 @@ register(
             Mistake(
                 "pairs-alike",
                 _pairs_alike,
-                "You draw one of the 27 pairs. In this task the start is drawn first, and then the length.",
+                "Here all 27 pairs are equally likely, as where pairs are drawn, or where impossible draws are thrown "
+                "away. In this task the start is drawn first, and then a length that it has room for.",
             ),
             Mistake(
                 "one-start-for-all",
@@ -728,7 +744,8 @@ register(
             Mistake(
                 "one-verdict-for-the-batch",
                 lambda output, target: (output == target).all(),
-                "You give one verdict for the whole batch, 1 or 0. Wanted is the share of its rows that are right.",
+                "This is 1 where every row is right, and else 0. Wanted is the share of rows that are right. Do you "
+                "look at the whole batch at once, or round the share down with `//`?",
             ),
         ),
     )

@@ -334,7 +334,8 @@ register(
             Mistake(
                 "gates-in-another-order",
                 _gru_as(_swapped_gates),
-                "r and z have each other's weights. PyTorch stacks them in the order r, z, n.",
+                "r and z have changed places. PyTorch stacks them in the order r, z, n; r belongs to the candidate, "
+                "z to the mix of old and new.",
             ),
             Mistake(
                 "candidate-first",

@@ -122,6 +122,18 @@ register(
                 _step_as(lambda decoder, logits, new, old: (new, logits)),
                 "You give back the state first. The logits come first, then the new state.",
             ),
+            Mistake(
+                "no-time-axis",
+                lambda decoder, token, hidden: decoder(token, hidden),
+                "Your GRU gets a table of two axes, and takes it for one example. It wants three, (B, 1, E): the "
+                "embedding of `token[:, None]`.",
+            ),
+            Mistake(
+                "time-axis-in-front",
+                lambda decoder, token, hidden: decoder(token[None], hidden),
+                "Your new axis stands in front of the batch: one example of B steps. It belongs behind it, as in "
+                "`token[:, None]`: B examples of one step.",
+            ),
         ),
     )
 )
@@ -171,6 +183,17 @@ register(
                 "one-too-long",
                 lambda target: torch.cat([start_tokens(target), target], dim=1),
                 "One token too many: after the last target token there is nothing left to write.",
+            ),
+            Mistake(
+                "rolled-through-the-batch",
+                lambda target: target.roll(1),
+                "Without an axis, `roll` runs through the whole batch: a row begins with the last token of the row "
+                "before.",
+            ),
+            Mistake(
+                "start-left-out",
+                lambda target: target[:, :-1],
+                "One token too few. What does the decoder read first? The start token, 0, belongs in front.",
             ),
         ),
     )
@@ -536,6 +559,14 @@ def _zeros_dropped(tokens):
     return [row[:n].tolist() for row, n in zip(tokens, lengths, strict=True)]
 
 
+def _without_zeros_at_the_end(tokens: Tensor) -> list[list[int]]:
+    rows = tokens.tolist()
+    for row in rows:
+        while row and row[-1] == 0:
+            row.pop()
+    return rows
+
+
 def _written() -> list[tuple[Tensor]]:
     rows = [[4, 9, 0, 0], [5, 0, 3, 0], [7, 8, 6, 2], [0, 1, 1, 0], [2, 4, 4, 0]]
     generator = torch.Generator().manual_seed(2)
@@ -587,6 +618,11 @@ register(
                 "zeros-removed",
                 lambda tokens: [[token for token in row if token] for row in tokens.tolist()],
                 "You take out the zeros and keep what follows them. After the first 0 nothing counts.",
+            ),
+            Mistake(
+                "zeros-at-the-end-removed",
+                _without_zeros_at_the_end,
+                "You take away the zeros that stand at the end. The text ends at the first 0, whatever follows it.",
             ),
             Mistake(
                 "no-end-no-text",
@@ -652,6 +688,16 @@ def _peeking(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> T
     return torch.cat(logits, dim=1)
 
 
+def _guess_never_read(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
+    token, hidden, logits = start_tokens(source), model.encoder(source), []
+    for t in range(target.shape[1]):
+        step_logits, hidden = model.decoder(token, hidden)
+        logits.append(step_logits)
+        if coins[t]:
+            token = target[:, t : t + 1]
+    return torch.cat(logits, dim=1)
+
+
 def _coins_as(change: Callable) -> Callable:
     """The right loop with the wrong coins."""
     return lambda model, source, target, coins: model(source, target, coins=change(coins))
@@ -711,6 +757,11 @@ register(
                 _coins_as(lambda coins: coins.roll(1)),
                 "You look at the coin of the step before. Coin t is flipped after step t and decides "
                 "what step t + 1 reads.",
+            ),
+            Mistake(
+                "guess-never-read",
+                _guess_never_read,
+                "Where the coin says False, your decoder reads once more what it has read. There its own guess is due.",
             ),
             Mistake(
                 "never-forced",
@@ -874,6 +925,11 @@ register(
                 "errors-along-the-batch",
                 _after_as(lambda output, target: ((output != target).cumsum(0) - (output != target).long()) > 0),
                 "You count errors down the batch, from one example to the next. Count along the tokens of each.",
+            ),
+            Mistake(
+                "not-divided",
+                lambda output, target: ((output == target) & (_errors_before(output, target) > 0)).sum(),
+                "This is how many of them are right. The measure is their share.",
             ),
             Mistake(
                 "share-of-errors",

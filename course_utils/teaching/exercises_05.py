@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from functools import cache
 from itertools import accumulate
-from statistics import fmean
+from statistics import NormalDist, fmean
 
 import torch
 from torch import Tensor
@@ -53,6 +53,15 @@ def _nine_is_zero(number: int, pairs: list[tuple[int, int]], n_digits: int) -> l
     pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
     places = reversed(range(n_digits))
     return [*pairs[pair], *((rest // N_DIGIT_VALUES**place + 1) % N_DIGIT_VALUES for place in places)]
+
+
+def _leading_places_left_out(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
+    digits = []
+    while rest:
+        rest, digit = divmod(rest, N_DIGIT_VALUES)
+        digits.insert(0, digit + 1)
+    return [*pairs[pair], *digits]
 
 
 def _nothing_taken_off(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
@@ -121,6 +130,11 @@ register(
                 _counted(places=lambda n: range(n, 0, -1)),
                 "The digit that should turn fastest is missing, and in front stands one that never turns. Which number "
                 "has the last place?",
+            ),
+            Mistake(
+                "leading-places-left-out",
+                _leading_places_left_out,
+                "Digits are missing in front: a small number has as many places as a large one. The first ones are 1.",
             ),
             Mistake(
                 "nothing-taken-off",
@@ -368,7 +382,7 @@ register(
                 _bell_curve(1.645),
                 "That is the bell curve's approximation. Without an error it says that the rate is 0, which nobody "
                 "knows.",
-                also=(_bell_curve(1.96),),
+                also=tuple(map(_bell_curve, (1.64, 1.96, *map(NormalDist().inv_cdf, (0.95, 0.975))))),
             ),
             Mistake(
                 "other-approximation",

@@ -54,6 +54,8 @@ SENTENCES = {  # by whether the bug is there, and whether the experiment finds i
     (False, True): "your experiment finds the bug, and it is not there.",
     (False, False): "your experiment finds nothing.",
 }
+HEALTHY = 60  # the weights' seed of the one that is asked as well where a patient's bug is missed
+TURNED_ROUND = " In a healthy one it finds it: is it the wrong way round? True is for the bug."
 WITHOUT_A_REMARK = " What would tell it from the patient?"  # where another exhibit is taken for the patient's
 TRUE_OR_FALSE = "`.any()`, `.all()` or `torch.allclose` makes one answer of many numbers."
 
@@ -179,6 +181,8 @@ def _trial(exercise_id: str, missed: Tried, mistaken: Tried) -> Callable[[Callab
             raise WrongAnswer("Your experiment changes the model's weights. Ask it as it comes: bugs show untrained.")
         tried = missed if has_the_bug else mistaken
         remark = tried(calls) if calls and found != has_the_bug else ""
+        if has_the_bug and not found and _verdict(exercise_id, answer(_subject(exercise_id, None, HEALTHY), *beside)):
+            remark = TURNED_ROUND
         if not remark and found and not has_the_bug and kind.startswith(ONE_WITH):
             remark = WITHOUT_A_REMARK
         return {kind: SENTENCES[has_the_bug, found] + remark}
@@ -582,16 +586,6 @@ def _alone_is_otherwise(model: Seq2Seq, source: Tensor) -> bool:
     return not torch.allclose(together, torch.cat(alone, dim=1))
 
 
-def _padding_changes_its_own_row_alone(model: Seq2Seq, source: Tensor) -> bool:
-    lengths = torch.full((len(source),), source.shape[1])
-    zeros = F.pad(source, (0, 2))
-    ones_above = zeros.clone()
-    ones_above[0, -2:] = 1
-    first, again, other = (model.encoder(padded, lengths) for padded in (zeros, zeros, ones_above))
-    others = torch.allclose(first, again) and torch.allclose(first[:, 1:], other[:, 1:])
-    return others and not torch.allclose(first, other)
-
-
 def _on_lengths(calls: list[Call]) -> str:
     if not _given(calls, "encoder", "lengths"):
         return " It never tells the encoder the lengths."
@@ -633,7 +627,6 @@ register(
         ),
         reference=reads_padding,
         beside=_tokens(1),
-        other_right_ones=(_padding_changes_its_own_row_alone,),
         missed=_on_rows_alone,
         mistaken=_on_lengths,
         everywhere="Is it padding that you change? It stands at the end of a row, beyond the lengths that you give.",
@@ -971,7 +964,6 @@ register(
         ),
         reference=the_end_does_not_count,
         beside=_logits_and_target,
-        other_right_ones=(lambda loss, logits, target: loss(logits, torch.full_like(target, END_TOKEN)).isnan(),),
         missed=_on_losses_missed,
         mistaken=_on_ends,
         everywhere="How much do you change, and how large a difference of the losses would you notice? And do the "
