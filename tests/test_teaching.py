@@ -891,8 +891,15 @@ def test_a_wrong_experiment_is_told_whom_it_judges_wrongly():
     assert check("6.1", where).message.endswith(f"\nA healthy one: {found}")
     turned_round = lambda *given: ("not-shifted", not EXERCISES["6.1"].reference(*given)[1])  # noqa: E731
     missed = "The patient: your experiment finds nothing, and the bug is there."
-    asked = "Logits can move where the likeliest token stays: what does it compare, and where?"
+    asked = "In a healthy one it finds it: is it the wrong way round? True is for the bug."
     assert check("6.1", turned_round).message.endswith(f"\n{missed} {asked}")
+
+
+def test_a_bug_that_is_missed_is_told_what_was_asked():
+    asked_and_ignored = lambda *given: ("not-shifted", EXERCISES["6.1"].reference(*given)[1] and False)  # noqa: E731
+    missed = "The patient: your experiment finds nothing, and the bug is there."
+    asked = "Logits can move where the likeliest token stays: what does it compare, and where?"
+    assert check("6.1", asked_and_ignored).message.endswith(f"\n{missed} {asked}")
 
 
 def test_what_a_loss_was_shown_is_judged_as_it_was_then():

@@ -566,6 +566,18 @@ def _length_first(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return source, TASK.solve(source)
 
 
+def _ends_of_randint(*low: int) -> Callable:
+    """What PyTorch refuses: a row's own upper end."""
+
+    def answer(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        start = torch.randint(0, 6, (n, 1), generator=generator)
+        length = torch.randint(*low, 7 - start, (n, 1), generator=generator) + 2
+        source = torch.cat([start, length, torch.randint(1, 10, (n, 8), generator=generator)], dim=1)
+        return source, TASK.solve(source)
+
+    return answer
+
+
 def _pairs_alike(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     pairs = torch.tensor(TASK.pairs)[torch.randint(0, len(TASK.pairs), (n,), generator=generator)]
     source = torch.cat([pairs, torch.randint(1, 10, (n, 8), generator=generator)], dim=1)
@@ -592,6 +604,13 @@ register(
                 "global-generator",
                 lambda n, generator: _sampler_as()(n, None),
                 "Your numbers come from PyTorch's own generator. Hand `generator` to every draw.",
+            ),
+            Mistake(
+                "an-end-for-each-row",
+                _ends_of_randint(),
+                "`randint` takes one upper end, a plain number, for all rows. Here each row has its own. What can be "
+                "drawn alike for all of them, and made to fit afterwards?",
+                also=(_ends_of_randint(0),),
             ),
             Mistake(
                 "start-never-five",

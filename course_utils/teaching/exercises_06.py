@@ -301,7 +301,8 @@ def _exercise(
             "taken-for-another",
             lambda *_: (another, True),
             "The patient has another bug than the exhibit that you name. What one sees of an exhibit is in "
-            "`EXHIBITS[…].symptom`: which of them fits?",
+            "`EXHIBITS[…].symptom`: which of them fits? Where more than one does, ask the patient itself: "
+            f"`patient({exercise_id!r})`.",
         ),
         Mistake(
             "finds-it-everywhere",
