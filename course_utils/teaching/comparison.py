@@ -224,10 +224,10 @@ def _around(tensor: Tensor, place: tuple[int, ...]) -> str:
 
 def _kind(value: Any) -> str:
     if isinstance(value, Tensor):
-        if value.dim() < 2:
-            if value.dim() == 1:
-                return f"{len(value)} numbers in a row" if len(value) != 1 else "a list of one number"
+        if value.dim() == 0:
             return "one number"
+        if value.dim() == 1:
+            return "a list of one number" if len(value) == 1 else f"{len(value)} numbers in a row"
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, tuple):
         if len(value) == 1:

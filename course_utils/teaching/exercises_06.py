@@ -169,7 +169,8 @@ def _trial(exercise_id: str, missed: Tried, mistaken: Tried) -> Callable[[Callab
     """The experiment is carried out, and what it says of this subject is compared.
 
     Where it is wrong, what was tried is told beside it: by `missed` where the bug is there, else by `mistaken`. That
-    also tells mistakes apart which judge all subjects alike.
+    also tells mistakes apart which judge all subjects alike. Who misses the bug and finds it in a healthy one is told
+    that instead.
     """
 
     def run(answer: Callable, arguments: tuple) -> dict[str, str]:
