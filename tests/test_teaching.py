@@ -243,6 +243,12 @@ def test_an_error_is_shown_with_the_line_it_happened_in():
     assert "in the line  return source[99]" in check("1.1", fails).message
 
 
+def test_an_error_is_shown_without_the_list_of_all_ways_to_call_the_function():
+    message = check("1.1", lambda source: torch.zeros(2).sum(dim="x")).message
+    assert "it stopped with TypeError: sum() received an invalid combination of arguments - got (dim=str" in message
+    assert "expected one of" not in message
+
+
 def test_a_long_print_is_cut():
     message = check("1.1", lambda source: print(*range(30), sep="\n")).message
     assert "it printed   4\nit printed   …" in message

@@ -752,7 +752,7 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         (
             "1.5",
             with_column(1, lambda source: source[:, 1] - (source[:, 1] == 3) * (source[:, 2] > 4).long()),
-            "with start 0, length 2 comes too often",
+            "the shortest length comes too often",
         ),
         (
             "1.5",

@@ -201,9 +201,60 @@ register(
                 "You count one length too many for each start: the shortest substring has 2 digits.",
             ),
             Mistake(
+                "lengths-one-too-few",
+                lambda n: sum(n - 4 - s for s in range(min(5, n - 4) + 1)) * 9 ** (n - 2),
+                "You count one length too few for each start: a substring may reach the last digit.",
+            ),
+            Mistake(
                 "last-start-missing",
                 lambda n: sum(n - 3 - s for s in range(min(5, n - 4))) * 9 ** (n - 2),
                 "Your starts end one too early: the last one counts, too.",
+                also=(lambda n: sum(max(0, n - 3 - s) for s in range(5)) * 9 ** (n - 2),),
+            ),
+            Mistake(
+                "one-start-too-many",
+                lambda n: sum(max(0, n - 3 - s) for s in range(7)) * 9 ** (n - 2),
+                f"Your starts go one too far: the last one is {LARGEST_START}.",
+            ),
+            Mistake(
+                "late-starts-below-zero",
+                lambda n: sum(n - 3 - s for s in range(6)) * 9 ** (n - 2),
+                "Right for long sources. In short ones a late start has no length left, and your sum takes something "
+                "away for it.",
+            ),
+            Mistake(
+                "always-the-same-pairs",
+                _count_as(lambda task: len(TASK.pairs), lambda task: task.digit_strings),
+                f"{len(TASK.pairs)} are the pairs of sources of {TASK.length} numbers. Other sources have others.",
+            ),
+            Mistake(
+                "header-counted",
+                _count_as(lambda task: len(task.pairs), lambda task: 9**task.length),
+                "Two of the n numbers are no digits: start and length.",
+                also=(
+                    _count_as(lambda task: len(task.pairs), lambda task: 9 ** (task.length - 1)),
+                    lambda n: sum(n - 1 - s for s in range(min(5, n - 2) + 1)) * 9**n,
+                ),
+            ),
+            Mistake(
+                "eight-digit-values",
+                _count_as(lambda task: len(task.pairs), lambda task: 8**task.n_digits),
+                "How many values can one digit of the source take? Both 1 and 9 are among them.",
+            ),
+            Mistake(
+                "power-upside-down",
+                _count_as(lambda task: len(task.pairs), lambda task: task.n_digits**9),
+                "Your power is upside down. One digit has 9 values, two have 9 times 9: which number stands above?",
+            ),
+            Mistake(
+                "times-for-a-power",
+                _count_as(lambda task: len(task.pairs), lambda task: 9 * task.n_digits),
+                "One digit more does not add 9 strings: each that was there can go on in 9 ways.",
+            ),
+            Mistake(
+                "pairs-added",
+                lambda n: len(SubstringTask(n).pairs) + SubstringTask(n).digit_strings,
+                "You add the pairs to the digit strings. Each pair comes with every string.",
             ),
             Mistake(
                 "start-not-limited",
@@ -491,6 +542,8 @@ def _check_pairs(start: Tensor, length: Tensor, n: int) -> None:
     too_often = [pair for pair in strange if counts[pair] > n * chances[pair]]
     if len(too_often) > 1 and all(sum(pair) == TASK.n_digits for pair in too_often):
         raise WrongAnswer("The starts are right, but the longest length that fits comes too often.")
+    if len(too_often) > 1 and all(length == SHORTEST_SUBSTRING for _, length in too_often):
+        raise WrongAnswer("The starts are right, but the shortest length comes too often.")
     for pair in strange:
         often = "often" if pair in too_often else "rarely"
         raise WrongAnswer(f"The starts are right, but with start {pair[0]}, length {pair[1]} comes too {often}.")
@@ -629,6 +682,11 @@ register(
                 "length-cut-to-fit",
                 _sampler_as(length=lambda draw, starts: torch.minimum(draw(2, 9), 8 - starts)),
                 "Cutting too long a length down to what fits makes the longest ones too frequent.",
+            ),
+            Mistake(
+                "length-raised-to-two",
+                _sampler_as(length=lambda draw, starts: (draw(0, 2520) % (9 - starts)).clamp(min=SHORTEST_SUBSTRING)),
+                "So it comes out where too short a length is raised to what is allowed: the shortest get too frequent.",
             ),
             Mistake(
                 "start-never-zero",

@@ -241,6 +241,11 @@ def _sigmoid_candidate(x, s, h, w, b):
     return (1 - z) * torch.sigmoid(x[2] + r * s[2]) + z * h
 
 
+def _reset_gate_reversed(x, s, h, w, b):
+    r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(x[2] + (1 - r) * s[2]) + z * h
+
+
 def _cells() -> list[tuple]:
     return [
         (
@@ -293,6 +298,16 @@ register(
                 "input-bias-forgotten",
                 lambda x, h, w_ih, w_hh, b_ih, b_hh: gru_cell(x, h, w_ih, w_hh, 0 * b_ih, b_hh),
                 "b_ih is not added. PyTorch keeps two biases, one beside each matrix.",
+            ),
+            Mistake(
+                "biases-exchanged",
+                lambda x, h, w_ih, w_hh, b_ih, b_hh: gru_cell(x, h, w_ih, w_hh, b_hh, b_ih),
+                "b_ih and b_hh have changed places: one belongs to what comes from x, the other to what comes from h.",
+            ),
+            Mistake(
+                "reset-gate-reversed",
+                _gru_as(_reset_gate_reversed),
+                "Your reset gate works the other way round: near 1 it lets the old state in.",
             ),
             Mistake(
                 "no-sigmoid",
@@ -802,6 +817,28 @@ def bridge(hidden: Tensor, weight: Tensor, bias: Tensor, n_layers: int) -> Tenso
     return (flat @ weight.T + bias).reshape(batch_size, n_layers, -1).transpose(0, 1)
 
 
+def _bridge_as(
+    flat: Callable = lambda hidden: hidden.transpose(0, 1).flatten(1),
+    after: Callable = lambda states: states,
+    told: Callable = lambda states, n_layers: states.unflatten(1, (n_layers, -1)).transpose(0, 1),
+) -> Callable:
+    """A wrong bridge: another way in, something behind the linear layer, or another way out."""
+
+    def answer(hidden: Tensor, weight: Tensor, bias: Tensor, n_layers: int) -> Tensor:
+        return told(after(flat(hidden) @ weight.T + bias), n_layers)
+
+    return answer
+
+
+def _numbers_first(hidden: Tensor) -> Tensor:
+    """(L, B, H) -> (B, H · L): the layers' first numbers, then their second ones."""
+    return hidden.permute(1, 2, 0).flatten(1)
+
+
+def _from_numbers_first(states: Tensor, n_layers: int) -> Tensor:
+    return states.unflatten(1, (-1, n_layers)).permute(2, 0, 1)
+
+
 def _bridges() -> list[tuple[Tensor, Tensor, Tensor, int]]:
     sizes = ((2, 3, 2, 2, 3), (2, 5, 4, 3, 6), (3, 4, 2, 2, 7), (2, 1, 3, 4, 5), (3, 2, 4, 1, 6))
     return [
@@ -857,6 +894,28 @@ register(
                 ).reshape(n_layers, hidden.shape[1], -1),
                 "The way in is right. On the way out, (B, L·H) becomes (B, L, H) first, and then its "
                 "axes are exchanged.",
+            ),
+            Mistake(
+                "layers-alternate",
+                _bridge_as(flat=_numbers_first),
+                "Each example has its own numbers, in another order: all those of one layer come first, then all of "
+                "the next.",
+                also=(_bridge_as(told=_from_numbers_first), _bridge_as(flat=_numbers_first, told=_from_numbers_first)),
+            ),
+            Mistake(
+                "left-flat",
+                _bridge_as(told=lambda states, n_layers: states),
+                "The numbers are right, but a row holds all layers end to end. A state is (L, B, H).",
+            ),
+            Mistake(
+                "weight-not-transposed",
+                lambda hidden, weight, bias, n_layers: bridge(hidden, weight.T, bias, n_layers),
+                "The weight is (L' · H', L · H), and the states come from its right: which of its axes meets them?",
+            ),
+            Mistake(
+                "squashed",
+                _bridge_as(after=torch.tanh),
+                "Something squashes your states behind the linear layer. The bridge is that layer alone.",
             ),
             Mistake(
                 "no-bias",

@@ -256,12 +256,69 @@ register(
             Mistake(
                 "softmax-over-positions",
                 lambda logits, target: _negative_log_likelihood(logits, target, axis=1).mean(),
-                "Your probabilities add up to 1 over the positions. They should add up to 1 over the vocabulary.",
+                "Your probabilities add up to 1 over the positions or over the examples. They should add up to 1 over "
+                "the vocabulary.",
+                also=(lambda logits, target: _negative_log_likelihood(logits, target, axis=0).mean(),),
             ),
             Mistake(
                 "summed-over-tokens",
                 lambda logits, target: _negative_log_likelihood(logits, target).sum(dim=1).mean(),
                 "This is the loss of a whole sequence. The mean is over all tokens.",
+            ),
+            Mistake(
+                "summed-over-examples",
+                lambda logits, target: _negative_log_likelihood(logits, target).sum(dim=0).mean(),
+                "You take the mean over the tokens of an example, and add up the examples. The mean is over all "
+                "tokens.",
+            ),
+            Mistake(
+                "mean-over-the-vocabulary",
+                lambda logits, target: by_hand(logits, target) / logits.shape[-1],
+                "Of the numbers at a place one counts. Your mean takes the others, which are 0, for tokens, too.",
+            ),
+            Mistake(
+                "one-for-each-token",
+                _negative_log_likelihood,
+                "Your numbers are right, one for each token or example. The loss is one: their mean.",
+                also=(lambda logits, target: _negative_log_likelihood(logits, target).mean(dim=1),),
+            ),
+            Mistake(
+                "best-guess",
+                lambda logits, target: -logits.log_softmax(-1).amax(-1).mean(),
+                "This would be the loss if the network's best guess were always right. Which token's probability "
+                "counts?",
+            ),
+            Mistake(
+                "every-target-at-every-place",
+                lambda logits, target: -logits.log_softmax(-1)[..., target].mean(),
+                "`[..., target]` picks all the targets at each place. `gather` picks one number at each.",
+            ),
+            Mistake(
+                "gathered-along-another-axis",
+                lambda logits, target: -logits.log_softmax(-1).gather(1, target[..., None]).mean(),
+                "`gather` has to pick along the vocabulary: which axis is that?",
+            ),
+            Mistake(
+                "one-place-later",
+                lambda logits, target: _negative_log_likelihood(logits[:, :-1], target[:, 1:]).mean(),
+                "You compare the logits of each place with the target of the next. Here both belong together, place by "
+                "place.",
+            ),
+            Mistake(
+                "softmax-twice",
+                lambda logits, target: by_hand(logits.softmax(-1), target),
+                "You squash the logits twice: log_softmax wants them as they are.",
+            ),
+            Mistake(
+                "log-of-the-mean",
+                lambda logits, target: -logits.softmax(-1).gather(-1, target[..., None]).mean().log(),
+                "You take the mean of the probabilities, and the logarithm of that. Each token has a logarithm of its "
+                "own.",
+            ),
+            Mistake(
+                "perplexity",
+                lambda logits, target: by_hand(logits, target).exp(),
+                "This is the perplexity, e to the power of the loss.",
             ),
             Mistake(
                 "sign-forgotten",
@@ -300,12 +357,14 @@ register(
             Mistake(
                 "probability-without-log",
                 lambda logits, target: (1 - _negative_log_likelihood(logits, target).neg().exp()).mean(),
-                "This is one minus the probability of the right token. Where is the logarithm?",
+                "You take the probability of the right token as it is. Where is the logarithm?",
+                also=(lambda logits, target: -_negative_log_likelihood(logits, target).neg().exp().mean(),),
             ),
             Mistake(
                 "bits",
                 lambda logits, target: _negative_log_likelihood(logits, target).mean() / torch.tensor(2.0).log(),
-                "Right, but in bits. PyTorch's logarithms are natural: the loss is in nats.",
+                "Right, but for the base of the logarithm. PyTorch's are natural: the loss is in nats.",
+                also=(lambda logits, target: by_hand(logits, target) / torch.tensor(10.0).log(),),
             ),
             Mistake(
                 "not-normalised",
@@ -463,18 +522,26 @@ def greedy_decode(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
     return model.generate(source, max_length)
 
 
-def _decode_as(next_token: Callable, next_hidden: Callable, after: Callable = lambda tokens: tokens) -> Callable:
-    """A wrong greedy loop, put together from what it hands to the next step."""
+def _decode_as(
+    next_token: Callable = lambda guess, token: guess,
+    next_hidden: Callable = lambda new, first: new,
+    after: Callable = lambda tokens: tokens,
+    start: Callable = start_tokens,
+    choose: Callable = lambda logits: logits.argmax(-1),
+    joined: Callable = lambda tokens: torch.cat(tokens, dim=1),
+    steps: Callable = lambda max_length: max_length,
+) -> Callable:
+    """A wrong greedy loop: it begins, chooses, goes on or ends in another way."""
 
     def answer(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
         first = model.encoder(source)
-        token, hidden, tokens = start_tokens(source), first, []
-        for _ in range(max_length):
+        token, hidden, tokens = start(source), first, []
+        for _ in range(steps(max_length)):
             logits, new_hidden = model.decoder(token, hidden)
-            guess = logits.argmax(-1)
+            guess = choose(logits)
             tokens.append(guess)
             token, hidden = next_token(guess, token), next_hidden(new_hidden, first)
-        return after(torch.cat(tokens, dim=1))
+        return after(joined(tokens))
 
     return answer
 
@@ -506,18 +573,18 @@ register(
         mistakes=(
             Mistake(
                 "stale-token",
-                _decode_as(lambda guess, token: token, lambda new, first: new),
+                _decode_as(next_token=lambda guess, token: token),
                 "Every step reads the start token. From the second step on, the decoder reads what "
                 "it has just written.",
             ),
             Mistake(
                 "state-not-carried",
-                _decode_as(lambda guess, token: guess, lambda new, first: first),
+                _decode_as(next_hidden=lambda new, first: first),
                 "Every step starts from the encoder's state. The decoder's own new state goes on to the next step.",
             ),
             Mistake(
                 "blanked-after-zero",
-                _decode_as(lambda guess, token: guess, lambda new, first: new, _blank_after_zero),
+                _decode_as(after=_blank_after_zero),
                 "You erase what comes after the first 0. Here the raw tokens are wanted: whoever reads them may cut.",
             ),
             Mistake(
@@ -528,26 +595,80 @@ register(
             ),
             Mistake(
                 "start-token-kept",
-                _decode_as(
-                    lambda guess, token: guess,
-                    lambda new, first: new,
-                    lambda tokens: torch.cat([torch.zeros_like(tokens[:, :1]), tokens[:, :-1]], dim=1),
-                ),
+                _decode_as(after=lambda tokens: torch.cat([start_tokens(tokens), tokens[:, :-1]], dim=1)),
                 "Your output begins with the start token. That one is read, not written.",
             ),
             Mistake(
                 "one-too-long",
-                _decode_as(
-                    lambda guess, token: guess,
-                    lambda new, first: new,
-                    lambda tokens: torch.cat([start_tokens(tokens), tokens], dim=1),
-                ),
+                _decode_as(after=lambda tokens: torch.cat([start_tokens(tokens), tokens], dim=1)),
                 "Your output is one token too long: the start token stands before what was written. It is only read.",
             ),
             Mistake(
                 "steps-first",
-                _decode_as(lambda guess, token: guess, lambda new, first: new, lambda tokens: tokens.T),
+                _decode_as(after=lambda tokens: tokens.T),
                 "The tokens are right, but yours has a row for each step. Each source has a row: (B, max_length).",
+            ),
+            Mistake(
+                "one-axis-too-many",
+                _decode_as(joined=lambda tokens: torch.stack(tokens, dim=1)),
+                "The tokens are right, but each is in a list of its own. What the decoder takes, (B, 1), has its axis "
+                "of steps already.",
+                also=(_decode_as(joined=torch.stack),),
+            ),
+            Mistake(
+                "one-below-the-other",
+                _decode_as(joined=torch.cat),
+                "Your steps lie one below the other. Along which axis does a row grow?",
+            ),
+            Mistake(
+                "one-too-short",
+                _decode_as(steps=lambda max_length: max_length - 1),
+                "Your output is one token too short. The start token is read, but it is not among those written.",
+            ),
+            Mistake(
+                "always-eight",
+                _decode_as(steps=lambda max_length: 8),
+                "You always write eight tokens. How many are asked for?",
+            ),
+            Mistake(
+                "last-token-only",
+                _decode_as(joined=lambda tokens: tokens[-1]),
+                "What you give back is the last token alone. Keep those of all steps.",
+            ),
+            Mistake(
+                "begins-with-the-source",
+                _decode_as(start=lambda source: source[:, :1]),
+                "Your decoder begins with a token of the source, or with another one. It first reads the start token, "
+                "0, whatever the source is.",
+                also=(
+                    _decode_as(start=lambda source: source[:, -1:]),
+                    _decode_as(start=lambda source: torch.ones_like(source[:, :1])),
+                ),
+            ),
+            Mistake(
+                "start-without-the-time-axis",
+                _decode_as(start=lambda source: start_tokens(source)[:, 0]),
+                "Your start token has no axis of steps. The decoder takes tokens (B, 1), even for one step.",
+            ),
+            Mistake(
+                "one-start-for-all",
+                _decode_as(start=lambda source: start_tokens(source)[:1]),
+                "One start token is there for all the sources. Each needs one: (B, 1).",
+            ),
+            Mistake(
+                "start-with-a-decimal-point",
+                _decode_as(start=lambda source: start_tokens(source).float()),
+                "`torch.zeros` gives numbers with a decimal point unless you ask for others. Tokens are whole numbers.",
+            ),
+            Mistake(
+                "largest-over-another-axis",
+                _decode_as(choose=lambda logits: logits.argmax(1)),
+                "The ten logits of a token lie along the last axis. You look for the largest along another.",
+            ),
+            Mistake(
+                "maximum-as-a-pair",
+                _decode_as(choose=lambda logits: logits.max(-1)),
+                "`max` along an axis gives two things, the largest numbers and their places.",
             ),
         ),
     )

@@ -186,6 +186,11 @@ register(
                 "You clip every number of the gradient by itself. The norm of the whole is to be at most 1.",
             ),
             Mistake(
+                "target-before-logits",
+                _step_as(loss_of=lambda logits, target: token_loss(target, logits)),
+                "`token_loss` takes the logits first, and then the target.",
+            ),
+            Mistake(
                 "not-always-forced",
                 _step_as(ratio=0.5),
                 "Your decoder reads its own guesses now and then. The ratio is 0.5 unless you give another; full "

@@ -790,6 +790,12 @@ register(
                 "You divide by the number of failing inputs. That is the mean chance of their pairs.",
             ),
             Mistake(
+                "share-upside-down",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * task.digit_strings / n),
+                "You divide all of a pair's inputs by those that fail. The share that fails is the other way round.",
+                also=(_rate_as(lambda task, pair, n: task.pair_probability(*pair) * (task.digit_strings / n)),),
+            ),
+            Mistake(
                 "never-divided",
                 _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n),
                 "You multiply a pair's chance by a number of inputs, and a chance comes out above 1. What share of the "
@@ -1150,6 +1156,11 @@ register(
                 _loop_as(told=lambda history, found: history[:-1]),
                 "The last count is missing in your list, and it is the one that says whether the network is right now.",
                 also=(_counts_only_before_training(0),),
+            ),
+            Mistake(
+                "zero-not-told",
+                _loop_as(told=lambda history, found: history if history[-1] else history[:-1]),
+                "A count that finds nothing is missing in your list: it ends the loop before it is written down.",
             ),
             Mistake(
                 "trains-after-the-last-count",

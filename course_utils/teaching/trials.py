@@ -63,7 +63,7 @@ def carry_out(run: Callable[[Callable, tuple], Any], answer: Callable, probe: tu
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # an answer may raise whatever there is
-        failure = f"it stopped with {type(error).__name__}: {str(error) or 'no message'}"
+        failure = f"it stopped with {type(error).__name__}: {_said(error)}"
         return Trial(failure=failure, remarks=_where(error, answer) + _printed(printed))
     if value is None:
         return Trial(failure=NOTHING_BACK, remarks=_printed(printed))
@@ -154,6 +154,12 @@ def _contained(printed: io.StringIO) -> Iterator[None]:
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
         torch.set_num_threads(threads)
+
+
+def _said(error: BaseException) -> str:
+    """An error's message, without PyTorch's list of all the ways in which the function may be called."""
+    message, _, _ = str(error).partition(", but expected one of:")
+    return message or "no message"
 
 
 def _where(error: BaseException, answer: Callable) -> str:
