@@ -33,6 +33,7 @@ from pathlib import Path
 
 import batches
 import provenance
+import scaling
 import torch
 from provenance import whole
 from torch import Tensor
@@ -65,6 +66,11 @@ from course_utils.ladder import CAPTURED
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "gpu"
 SECONDS_BETWEEN_SAVES = 20  # of a count
+# As scaling.py does on a CPU, and farther: a GPU has room for more.
+LEVERS = scaling.LEVERS | {
+    "batch_size": (1, 16_384, "examples in a batch"),
+    "hidden_dim": (32, 2_048, "size of the state"),
+}
 CHAIN = 100  # cells in a row, to measure what one costs
 ROUNDS = 7
 # The full network, trained until its mistakes are worth counting.
@@ -332,6 +338,12 @@ def training_runs(plan: Plan, recipe: Recipe, seeds: int) -> dict:
     }
 
 
+def growth(plan: Plan) -> dict:
+    """What a step costs as batch, state, layers and sequences grow, and where that stops paying."""
+    levers = {"batch_size": (1, 2, "examples in a batch")} if plan.rehearsed else LEVERS
+    return scaling.measured(plan.device, levers)
+
+
 def exact_count(plan: Plan) -> dict:
     """Every input of length 10 with the network that ships with the course."""
     checkpoint = record_path("exact-length10.pt")
@@ -421,6 +433,7 @@ STAGES = {
     "fastest": fastest,
     "original": original,
     "notebook": notebook,
+    "scaling": growth,
     "exact count": exact_count,
     "large count": large_count,
 }

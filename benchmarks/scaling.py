@@ -4,8 +4,8 @@
 
 From the network and the batches of `tuned` one of the four is doubled again and again; inputs are random tokens, so
 that sources can be longer than the task's. Beside the times stand the operations of a step's matrix products, counted
-as in floor.py. It writes scaling.json and a picture for each of the four, beside this file. Where there is a GPU, it
-measures that.
+as in floor.py. It writes scaling.json and a picture for each of the four, beside this file. This is about the CPU;
+`make gpu` measures the same on a GPU, whose steps are captured.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from floor import operations_of
 from provenance import provenance, save
 from tqdm.auto import tqdm
 
-from course_utils import TUNED, Recipe, build_model, find_device, plots, seconds, train_step
+from course_utils import TUNED, CapturedStep, Recipe, build_model, plots, seconds, train_step
+from course_utils.speed import WARM_UP_STEPS
 from course_utils.task import VOCABULARY_SIZE
 
 RECORD = Path(__file__).with_suffix(".json")
 ROUNDS = 5
 STEPS_AT_LEAST, SECONDS_AT_LEAST = 3, 0.2  # of one timing
 PAYS = 0.9  # a doubling pays where an operation then takes at most this share of its time before
-LEVERS = {  # what is doubled: from, to, its name
+Levers = dict[str, tuple[int, int, str]]
+LEVERS: Levers = {  # what is doubled: from, to, its name
     "batch_size": (1, 512, "examples in a batch"),
     "hidden_dim": (32, 512, "size of the state"),
     "n_layers": (1, 8, "layers"),
@@ -36,15 +38,18 @@ ByValue = dict[int, float]  # of one lever
 
 
 def step_of(recipe: Recipe, length: int, device: torch.device) -> Callable[[], object]:
-    """A training step on random tokens, source (B, length) and target (B, length - 2)."""
+    """A training step on random tokens, source (B, length) and target (B, length - 2); captured on a GPU."""
+    captured = device.type == "cuda"
     generator = torch.Generator().manual_seed(0)
     source, target = (
         torch.randint(VOCABULARY_SIZE, (recipe.batch_size, width), generator=generator).to(device)
         for width in (length, length - 2)
     )
     model = build_model(recipe, 0, device)
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    return lambda: train_step(model, optimizer, source, target)
+    rate = torch.tensor(recipe.learning_rate, device=device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, fused=True, capturable=captured)
+    step = CapturedStep(train_step, device) if captured else train_step
+    return lambda: step(model, optimizer, source, target)
 
 
 def counted(recipe: Recipe, length: int) -> int:
@@ -60,16 +65,16 @@ def step_seconds(recipe: Recipe, length: int, device: torch.device) -> float:
     def steps(n: int) -> float:
         return seconds(lambda: [step() for _ in range(n)], device) / n
 
-    n = max(STEPS_AT_LEAST, round(SECONDS_AT_LEAST / steps(STEPS_AT_LEAST)))  # the first steps, slow, are not kept
+    steps(WARM_UP_STEPS + 1)  # the last of them records a step that is to be captured
+    n = max(STEPS_AT_LEAST, round(SECONDS_AT_LEAST / steps(STEPS_AT_LEAST)))
     return min(steps(n) for _ in range(ROUNDS))
 
 
-def values(lever: str) -> list[int]:
-    value, last, _ = LEVERS[lever]
+def values(first: int, last: int) -> list[int]:
     doubled = []
-    while value <= last:
-        doubled.append(value)
-        value *= 2
+    while first <= last:
+        doubled.append(first)
+        first *= 2
     return doubled
 
 
@@ -90,16 +95,26 @@ def stops_paying(milliseconds: ByValue, operations: ByValue) -> int | None:
     return None if end == max(cost) else end
 
 
-def measured(device: torch.device) -> tuple[dict[str, ByValue], dict[str, ByValue]]:
-    """By lever and value: milliseconds and operations a step."""
-    milliseconds: dict[str, ByValue] = {name: {} for name in LEVERS}
-    operations: dict[str, ByValue] = {name: {} for name in LEVERS}
-    settings = [(name, value) for name in LEVERS for value in values(name)]
+def measured(device: torch.device, levers: Levers) -> dict:
+    """By lever and value: milliseconds and operations a step; and by lever, where doubling stops paying."""
+    milliseconds: dict[str, ByValue] = {name: {} for name in levers}
+    operations: dict[str, ByValue] = {name: {} for name in levers}
+    settings = [(name, value) for name, (first, last, _) in levers.items() for value in values(first, last)]
     for lever, value in tqdm(settings, "settings"):
         recipe, length = setting(lever, value)
-        milliseconds[lever][value] = round(1000 * step_seconds(recipe, length, device), 3)
+        try:
+            taken = step_seconds(recipe, length, device)
+        except torch.OutOfMemoryError:  # only a GPU raises it; what is larger will not fit either
+            continue
+        milliseconds[lever][value] = round(1000 * taken, 3)
         operations[lever][value] = counted(recipe, length)
-    return milliseconds, operations
+    ends = {lever: stops_paying(times, operations[lever]) for lever, times in milliseconds.items()}
+    return {
+        "network": dataclasses.asdict(TUNED),
+        "milliseconds a step": milliseconds,
+        "operations a step": operations,
+        "doubling stops paying at": ends,
+    }
 
 
 def picture(lever: str, milliseconds: ByValue, operations: ByValue, where: str) -> bytes:
@@ -123,29 +138,14 @@ def picture(lever: str, milliseconds: ByValue, operations: ByValue, where: str) 
     return plots.png(figure)
 
 
-def write(here: dict, milliseconds: dict[str, ByValue], operations: dict[str, ByValue]) -> None:
-    """The record, and a picture of each lever."""
-    record = {
-        **here,
-        "network": dataclasses.asdict(TUNED),
-        "milliseconds a step": milliseconds,
-        "operations a step": operations,
-        "doubling stops paying at": {
-            lever: stops_paying(times, operations[lever]) for lever, times in milliseconds.items()
-        },
-    }
-    save(record, RECORD)
-    for lever, times in milliseconds.items():
-        path = RECORD.with_name(f"scaling-{lever}.png")
-        path.write_bytes(picture(lever, times, operations[lever], here["hardware"]))
-
-
 def main() -> None:
-    device = find_device("auto")
     here = provenance("python benchmarks/scaling.py")
-    if device.type == "cuda":
-        here["hardware"] = torch.cuda.get_device_name()
-    write(here, *measured(device))
+    found = measured(torch.device("cpu"), LEVERS)
+    save({**here, **found}, RECORD)
+    for lever in LEVERS:
+        times, operations = (found[name][lever] for name in ("milliseconds a step", "operations a step"))
+        path = RECORD.with_name(f"scaling-{lever}.png")
+        path.write_bytes(picture(lever, times, operations, here["hardware"]))
 
 
 if __name__ == "__main__":

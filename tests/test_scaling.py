@@ -22,8 +22,10 @@ def by_value(name, lever):
 
 
 def test_each_lever_is_doubled_from_its_first_value_to_its_last():
-    assert scaling.values("length") == [10, 20, 40, 80, 160, 320]
-    assert scaling.values("n_layers") == [1, 2, 4, 8]
+    assert scaling.values(10, 320) == [10, 20, 40, 80, 160, 320]
+    assert scaling.values(1, 9) == [1, 2, 4, 8]
+    for lever, (first, last, _) in scaling.LEVERS.items():
+        assert list(by_value("milliseconds a step", lever)) == scaling.values(first, last)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +50,8 @@ def test_operations_are_counted_for_one_example_and_all_cost_the_same():
 @pytest.mark.parametrize("lever", ["hidden_dim", "n_layers"])
 def test_the_record_s_operations_are_those_of_its_settings(lever):
     assert RECORD["network"] == json.loads(json.dumps(dataclasses.asdict(TUNED)))
-    counted = {value: scaling.counted(*scaling.setting(lever, value)) for value in scaling.values(lever)}
-    assert by_value("operations a step", lever) == counted
+    operations = by_value("operations a step", lever)
+    assert operations == {value: scaling.counted(*scaling.setting(lever, value)) for value in operations}
 
 
 @pytest.mark.parametrize("lever", scaling.LEVERS)
@@ -86,7 +88,6 @@ def test_a_longer_source_takes_longer_and_a_step_is_timed_not_a_call(monkeypatch
 
 def test_the_record_holds_every_setting_and_a_picture_of_each_lever(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "RECORD", tmp_path / "scaling.json")
-    monkeypatch.setattr(scaling, "find_device", lambda name: CPU)
     monkeypatch.setattr(provenance, "commit", lambda: "0123abc")  # a copy of the course need not be a git repository
     monkeypatch.setattr(scaling, "step_seconds", lambda recipe, length, device: recipe.batch_size * length / 1000)
     monkeypatch.setattr(
@@ -106,3 +107,16 @@ def test_the_record_holds_every_setting_and_a_picture_of_each_lever(tmp_path, mo
     }
     for lever in scaling.LEVERS:
         assert (tmp_path / f"scaling-{lever}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_does_not_fit_into_a_gpu_is_left_out(monkeypatch):
+    def seconds_or_no_room(recipe, length, device):
+        if recipe.batch_size > 4:
+            raise torch.OutOfMemoryError
+        return recipe.batch_size / 1000
+
+    monkeypatch.setattr(scaling, "step_seconds", seconds_or_no_room)
+    monkeypatch.setattr(scaling, "counted", lambda recipe, length: recipe.batch_size)
+    found = scaling.measured(CPU, {"batch_size": (1, 16, "examples in a batch")})
+    assert found["milliseconds a step"] == {"batch_size": {1: 1.0, 2: 2.0, 4: 4.0}}
+    assert found["doubling stops paying at"] == {"batch_size": 1}
