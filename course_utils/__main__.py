@@ -41,6 +41,7 @@ from .verification import (
     still_to_count,
 )
 
+MOST_EXAMPLES = 1_000_000  # whose outputs, all kept, take a gigabyte
 FEW_ENOUGH_TO_PRINT = 8  # validation examples
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 SECONDS_BETWEEN_SAVES = 20  # of a count
@@ -104,8 +105,8 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    if options.examples < 1:
-        raise InputError(f"--examples must be at least 1, not {options.examples}.")
+    if not 1 <= options.examples <= MOST_EXAMPLES:
+        raise InputError(f"--examples goes from 1 to {MOST_EXAMPLES:,} (`verify` counts more), not {options.examples}.")
     device = find_device(options.device)
     model = load_model(options.checkpoint, device)
     scores = evaluate(model, *held_out(_task_of(options.checkpoint), options.examples, device))

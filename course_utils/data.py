@@ -48,7 +48,7 @@ class SyntheticDataset(IterableDataset):
 def batches(
     task: SubstringTask, batch_size: int, n_batches: int, generator: torch.Generator, length_weight: float = 0.0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Fresh batches, source (B, S) and target (B, T), drawn on the generator's device and never repeated.
+    """Fresh batches, source (B, S) and target (B, T), drawn anew each time, on the generator's device.
 
     With a length weight, pairs come more often than the task's sampler draws them, by their length to this power:
     long substrings are learned last, and failing at one of them is what most mistakes are.

@@ -126,6 +126,8 @@ def predict(
         raise InputError(f"There are {len(source)} sources but {len(target)} targets.")
     if len(source) == 0:
         raise InputError("There are no examples to evaluate: ask for at least one.")
+    if batch_size < 1:
+        raise InputError(f"A batch has at least one example, not {batch_size}.")
     with evaluating(model):
         logits = [
             model(source_batch, target_batch, teacher_forcing_ratio)

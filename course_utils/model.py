@@ -106,6 +106,8 @@ class Seq2Seq(nn.Module):
         scheduled sampling of Bengio et al. (2015) at a fixed rate.
         """
         n_steps = target.shape[1]
+        if n_steps < 1:
+            raise InputError("A target has at least one token.")
         if not 0 <= teacher_forcing_ratio <= 1:
             raise InputError(f"The teacher forcing ratio is a share from 0 to 1, not {teacher_forcing_ratio}.")
         hidden = self.encoder(source)
@@ -179,8 +181,8 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def _check_lengths(lengths: Tensor, n_rows: int, width: int) -> None:
-    if lengths.shape != (n_rows,) or lengths.min() < 1 or lengths.max() > width:
-        raise InputError(f"Lengths must be {n_rows} numbers between 1 and the source's width, {width}.")
+    if lengths.is_floating_point() or lengths.shape != (n_rows,) or lengths.min() < 1 or lengths.max() > width:
+        raise InputError(f"Lengths must be {n_rows} whole numbers between 1 and the source's width, {width}.")
 
 
 def _between_layers(dropout: float, n_layers: int) -> float:

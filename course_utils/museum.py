@@ -453,7 +453,7 @@ EXHIBITS = _exhibits(
     Exhibit(
         "context-follows-the-state",
         "The context that moves along",
-        "Training is perfect. Decoding loses the thread after the first token.",
+        "Training is perfect. Decoding alone, one example in eight goes wrong.",
         ContextFollowsTheState,
         "Decoder",
         "context = self.encoder_state  # kept when decoding begins",
@@ -657,7 +657,7 @@ EXHIBITS = _exhibits(
     Exhibit(
         "gradients-kept",
         "zero_grad forgotten",
-        "The loss falls at first, then it wavers or rises.",
+        "The loss falls, but more slowly, and stays more than ten times as high as it should.",
         gradients_kept,
         "train_step",
         "optimizer.zero_grad()",

@@ -372,7 +372,10 @@ def padding_invariant(subject: Subject) -> float:
 
 def causal(subject: Subject) -> float:
     """The largest change of a logit when target tokens change that the decoder should not have read yet."""
-    others = _others(subject.target, subject.target.unique())
+    tokens = subject.target.unique()
+    if len(tokens) < 2:
+        raise DoesNotApply("all its targets are one token, so that none can be changed")
+    others = _others(subject.target, tokens)
     with torch.no_grad():
         before = subject.forced()
         apart = 0.0
@@ -444,13 +447,18 @@ def agrees_with_itself(subject: Subject) -> float:
 def reads_the_whole_source(subject: Subject) -> float:
     """How many places of the source say nothing to the logits of any row."""
     with torch.no_grad():
-        before, unread = subject.forced(), 0
+        before, unread, untried = subject.forced(), 0, []
         for place in range(subject.source.shape[1]):
             changed = subject.source.clone()
             changed[:, place] = subject.source[:, place].roll(1)
             rows = (changed[:, place] != subject.source[:, place]).nonzero()[:, 0].tolist()
+            if not rows:
+                untried.append(place)
+                continue
             after = subject.forced(source=changed)
-            unread += bool(rows) and not any(_apart(before[row], after[row]) > TOLERANCE for row in rows)
+            unread += not any(_apart(before[row], after[row]) > TOLERANCE for row in rows)
+    if untried and not unread:
+        raise DoesNotApply(f"all its sources hold the same token at place {untried[0]}, so that it can't be changed")
     return unread
 
 

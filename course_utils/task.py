@@ -109,7 +109,7 @@ class SubstringTask:
 
         start = draw(0, self.largest_start + 1, (n, 1))
         n_lengths = self.n_digits - start - SHORTEST_SUBSTRING + 1
-        # The number of lengths differs from row to row but always divides 840, so the remainder is exactly uniform.
+        # The number of lengths differs from row to row but always divides 840: the remainder is as uniform as the draw.
         length = SHORTEST_SUBSTRING + draw(0, EVERY_COUNT_DIVIDES, (n, 1)) % n_lengths
         digits = draw(1, N_DIGIT_VALUES + 1, (n, self.n_digits))
         source = torch.cat([start, length, digits], dim=1)

@@ -29,6 +29,7 @@ from .pairs import PairDecoder, PairEncoder, PairSeq2Seq
 from .speed import CapturedStep
 from .task import VOCABULARY_SIZE, SubstringTask
 
+LARGEST_LENGTH_WEIGHT = 20  # by which hardly a pair but the longest is left
 HELD_OUT_EXAMPLES = 10_000  # what a run is measured on, and what `until` looks at
 
 NETWORKS = ("gru", "pairs")
@@ -72,6 +73,12 @@ class Recipe:
         for name in ("learning_rate", "gradient_clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"A recipe's {name} is above 0, not {getattr(self, name)}.")
+        if self.initial_range is not None and not 0 < self.initial_range < math.inf:
+            raise InputError(f"A recipe's initial_range is above 0, or None, not {self.initial_range}.")
+        if not 0 <= self.length_weight <= LARGEST_LENGTH_WEIGHT:
+            raise InputError(
+                f"A recipe's length_weight is from 0 to {LARGEST_LENGTH_WEIGHT}, not {self.length_weight}."
+            )
         if not self.weight_decay >= 0:
             raise InputError(f"A recipe's weight_decay is at least 0, not {self.weight_decay}.")
         if not all(0 <= beta < 1 for beta in self.betas):

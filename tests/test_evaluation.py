@@ -204,6 +204,11 @@ def test_a_score_does_not_depend_on_the_mode_in_which_a_model_comes(model, examp
     assert evaluate(model.train(), *examples) == evaluate(model.eval(), *examples)
 
 
+def test_batches_of_nothing_are_refused(model, examples, refused):
+    with refused("at least one example, not 0"):
+        evaluate(model, *examples, batch_size=0)
+
+
 def test_no_examples_are_refused(model, examples, refused):
     source, target = examples
     with refused("no examples to evaluate"):

@@ -227,6 +227,17 @@ def test_lengths_outside_the_source_are_refused(length, model, examples, refused
         model.encoder(examples[0][:2], torch.tensor([5, length]))
 
 
+def test_lengths_with_decimals_are_refused(model, examples, refused):
+    with refused("2 whole numbers"):
+        model.encoder(examples[0][:2], [5.9, 4.0])
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
+def test_an_empty_target_is_refused(ratio, model, examples, refused):
+    with refused("at least one token"):
+        model(examples[0], examples[1][:, :0], ratio)
+
+
 def test_lengths_may_be_a_list(model, examples):
     source = examples[0][:4]
     assert torch.equal(model.encoder(source, LENGTHS.tolist()), model.encoder(source, LENGTHS))
@@ -234,7 +245,7 @@ def test_lengths_may_be_a_list(model, examples):
 
 @pytest.mark.parametrize("n", [3, 5])
 def test_lengths_must_be_one_for_each_source(model, examples, refused, n):
-    with refused("Lengths must be 4 numbers"):
+    with refused("Lengths must be 4 whole numbers"):
         model.encoder(examples[0][:4], torch.tensor([5] * n))
 
 

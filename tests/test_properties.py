@@ -586,6 +586,24 @@ def test_a_state_that_holds_more_than_the_grus_is_not_compared_with_pytorchs():
         named("PyTorch's cell").check(other)
 
 
+def test_what_cannot_be_changed_is_not_said_to_make_a_difference():
+    alike = subject()
+    alike.target[:] = 3
+    with pytest.raises(DoesNotApply, match="targets are one token"):
+        named("causality").check(alike)
+    alike.source[:, 4] = 3
+    with pytest.raises(DoesNotApply, match="the same token at place 4"):
+        named("the whole source").check(alike)
+
+
+def test_a_place_that_is_not_read_is_found_beside_one_that_could_not_be_tried():
+    deaf = subject()
+    right = deaf.model.encoder.forward
+    deaf.model.encoder.forward = lambda source: right(source[:, 2:])
+    deaf.source[:, 1] = 3
+    assert named("the whole source").check(deaf) == 1
+
+
 # Losses
 
 

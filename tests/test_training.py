@@ -502,6 +502,8 @@ IMPOSSIBLE = {
     "learning_rate": [0.0, -1e-3, math.nan],
     "gradient_clip": [0.0, -1.0],
     "weight_decay": [-0.1],
+    "initial_range": [0.0, -1.0, math.inf, math.nan],
+    "length_weight": [-1.0, 21.0, math.inf, math.nan],
     "betas": [(1.0, 0.9), (0.9, -0.1)],
     "dropout": [-0.1, 1.0],
     "warm_up": [-0.1, 1.0],

@@ -229,7 +229,7 @@ PREDICTIONS: dict[str, Question] = {
             Option("Training goes faster", "Old gradients point where the loss once fell. They are no help now."),
             _right(
                 "It learns, and ends worse",
-                "It is a momentum that never fades. What is learned still looks like training.",
+                "A momentum that nobody chose: only clipping makes old gradients fade. It still looks like training.",
             ),
         ),
     ),
