@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from IPython.display import display
@@ -19,6 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
+
+from .task import START_TOKEN
 
 # Okabe & Ito's palette: told apart with any kind of colour vision.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
@@ -149,6 +152,64 @@ def substring(
     axes.set_ylim(-3.5 if output is not None else -2.0, 1.1)
     axes.set_axis_off()
     return figure
+
+
+def unrolled(
+    source: Sequence[int],
+    target: Sequence[int] = (),
+    written: Sequence[int] = (),
+    forced: bool = True,
+    title: str = "The encoder, unrolled: one cell, once for each token",
+) -> Figure:
+    """An encoder–decoder with a cell for each token that it reads; without a target the encoder alone.
+
+    What the decoder has written stands on top, its errors in red. Below it reads the target, moved one place, where it
+    is forced, and else what it has written.
+    """
+    encoder = [float(place) for place in range(len(source))]
+    decoder = [len(source) + 0.9 + 1.3 * place for place in range(len(target))]  # with room for arrows in between
+    cells = [*encoder, *decoder]
+    right = cells[-1] + (0.6 if target else 1.6)
+    figure, axes = _axes(0.62 * (right + 1.4), 3.3 if target else 2.3)
+    axes.set_title(title, loc="left")
+    for place, token in zip(encoder, source, strict=True):
+        _box(axes, place, -1.5, token, "white")
+    past = [START_TOKEN, *target][: len(target)]
+    read = past if forced else [START_TOKEN, *written][: len(target)]
+    for place, token, true in zip(decoder, read, past, strict=True):
+        _box(axes, place, -1.5, token, _colour(token, true))
+    for place, token, true in zip(decoder, written, target, strict=True):
+        _box(axes, place, 1.5, token, _colour(token, true))
+        _arrow(axes, (place, 0.45), (place, 1.05))
+    for place in cells:
+        axes.add_patch(FancyBboxPatch((place - 0.3, -0.4), 0.6, 0.8, boxstyle="round,pad=0.05", facecolor=SKY))
+        _arrow(axes, (place, -1.05), (place, -0.47))
+    for before, after in pairwise([*cells, *([] if target else [right])]):
+        _arrow(axes, (before + 0.36, 0), (after - 0.38, 0))
+    if target:
+        axes.text((encoder[-1] + decoder[0]) / 2, 0.55, "the last\nstate", ha="center", fontsize=8)
+        axes.text((decoder[0] + decoder[-1]) / 2, -2.35, "the decoder reads", ha="center")
+        axes.text(decoder[0] - 0.6, 1.5, "and writes", ha="right", va="center")
+    else:
+        axes.text(right - 0.25, 0, "the last\nstate", va="center", fontsize=8)
+    axes.text((len(source) - 1) / 2, -2.35, "the encoder reads", ha="center")
+    if not forced:
+        for before, after in pairwise(decoder):
+            between = (before + after) / 2
+            corners = [before + 0.42, between, between, after - 0.44], [1.5, 1.5, -1.5, -1.5]
+            axes.plot(*corners, color=PURPLE, linestyle="--", linewidth=1.5, marker=">", markevery=[3], markersize=4)
+    axes.set_xlim(-0.7, right + 0.5)
+    axes.set_ylim(-2.6, 2.1 if target else 0.7)
+    axes.set_axis_off()
+    return figure
+
+
+def _colour(token: int, true: int) -> str:
+    return RED if token != true else ORANGE if token else GREY
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "shrinkA": 0, "shrinkB": 0})
 
 
 def pair_grid(

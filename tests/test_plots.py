@@ -46,6 +46,41 @@ def test_a_wrong_output_is_marked():
     assert right.axes[0].get_title("left") == "Output"
 
 
+def boxes(figure, height):
+    """Token and colour of each box in this row, from left to right."""
+    axes = figure.axes[0]
+    colours = {
+        round(patch.get_x() + 0.4, 6): matplotlib.colors.to_hex(patch.get_facecolor())
+        for patch in axes.patches
+        if round(patch.get_y() + 0.42, 6) == height
+    }
+    tokens = {round(text.get_position()[0], 6): text for text in axes.texts if text.get_position()[1] == height}
+    return [(tokens[place].get_text(), colours[place]) for place in sorted(colours)]
+
+
+@pytest.mark.parametrize(
+    ("forced", "read"),
+    [
+        (True, [("0", "#d9d9d9"), ("9", "#e69f00"), ("2", "#e69f00"), ("0", "#d9d9d9")]),
+        (False, [("0", "#d9d9d9"), ("9", "#e69f00"), ("5", "#d55e00"), ("8", "#d55e00")]),
+    ],
+)
+def test_an_unrolled_decoder_reads_the_truth_or_what_it_wrote_and_errors_are_red(forced, read):
+    figure = plots.unrolled([1, 2, 4, 9, 2, 7], [9, 2, 0, 0], [9, 5, 8, 0], forced)
+    assert boxes(figure, -1.5)[:6] == [(token, "#ffffff") for token in "124927"]
+    assert boxes(figure, -1.5)[6:] == read
+    assert [token for token, _ in boxes(figure, 1.5)] == list("9580")
+    assert len(figure.axes[0].lines) == (0 if forced else 3)
+
+
+def test_an_unrolled_encoder_has_a_cell_and_an_arrow_for_each_token_and_ends_with_its_state():
+    figure = plots.unrolled([0, 2, 5, 6])
+    assert [token for token, _ in boxes(figure, -1.5)] == list("0256")
+    assert sum(patch.get_facecolor() == matplotlib.colors.to_rgba(plots.SKY) for patch in figure.axes[0].patches) == 4
+    assert "the last\nstate" in texts(figure)
+    assert "the decoder reads" not in texts(figure)
+
+
 def test_a_pair_grid_writes_every_value_in_its_cell():
     figure = plots.pair_grid({(0, 2): 0.25, (0, 3): 0.5, (1, 2): 0.125}, "Title", "share", decimals=2)
     axes = figure.axes[0]

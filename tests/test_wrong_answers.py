@@ -838,6 +838,11 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("4.2", uses_the_global_generator_at_once, "with `torch.manual_seed`"),
         ("4.2", shares_a_generator, "disturb each other"),
         ("4.3", kept_as(lambda model, best, _: copy.deepcopy(model)), "a state_dict, not a Sequential"),
+        (
+            "4.3",
+            kept_as(lambda model, best, _: {name: tensor.numpy() for name, tensor in best.items()}),
+            "A state_dict holds tensors, but in yours 0.weight is a ndarray",
+        ),
         ("4.3", kept_as(live_tensors), "the model's own tensors"),
         ("4.3", kept_as(lambda model, best, train_epoch: train_epoch(model) or best), "more often than n_epochs"),
         ("4.3", kept_as(restored_and_handed_out), "You have put the best ones back"),

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.overrides import TorchFunctionMode
 
 from ..evaluation import exact_match, token_accuracy
@@ -45,6 +46,10 @@ def _pad_by_length(cut: list[int], length: int) -> list[int]:
     return cut + [0] * (TASK.n_digits - length)
 
 
+def _pad_what_is_there(cut: list[int], length: int) -> list[int]:
+    return cut + [0] * (TASK.n_digits - len(cut))
+
+
 def _right_cut(source: list[int], digits: list[int], start: int, length: int) -> list[int]:
     return digits[start : start + length]
 
@@ -78,7 +83,7 @@ register(
             _in_several_forms(
                 "length-as-end",
                 _wrong_solve(lambda source, digits, start, length: digits[start:length]),
-                "length is how many digits to copy. Your slice uses it as the place where to stop.",
+                "length is how many digits to copy. You use it as the place where to stop.",
             ),
             _in_several_forms(
                 "counts-the-header",
@@ -96,24 +101,79 @@ register(
                     *_wrong_solve(
                         lambda source, digits, start, length: [0, *digits][start : start + length], _pad_to_eight
                     ),
+                    *_wrong_solve(
+                        lambda source, digits, start, length: [digits[-1], *digits][start : start + length],
+                        _pad_to_eight,
+                    ),
+                    *_wrong_solve(
+                        lambda source, digits, start, length: source[start + 1 : start + 1 + length], _pad_to_eight
+                    ),
                     *_wrong_solve(lambda source, digits, start, length: digits[start - 1 : start - 1 + length]),
                 ),
                 "The digits are numbered from 0: with start 0 the copy begins at x0. Yours begins one place early.",
             ),
             _in_several_forms(
-                "one-digit-too-many",
-                _wrong_solve(
-                    lambda source, digits, start, length: digits[start : start + length + 1],
-                    _pad_to_eight,
-                    _pad_by_length,
-                    lambda cut, length: cut + [0] * (TASK.n_digits - length - 1),
+                "begins-one-place-late",
+                (
+                    *_wrong_solve(lambda source, digits, start, length: digits[start + 1 : start + 1 + length]),
+                    *_wrong_solve(
+                        lambda source, digits, start, length: [digits[start + 1 + i] for i in range(length)],
+                        _pad_to_eight,
+                    ),
                 ),
-                "You copy one digit more than length says. A slice leaves out its right end already.",
+                "Your copy begins one place late. Where does it begin with start 0?",
+            ),
+            _in_several_forms(
+                "ends-from-two-places",
+                (
+                    *_wrong_solve(lambda source, digits, start, length: digits[start : start + length - 2]),
+                    *_wrong_solve(
+                        lambda source, digits, start, length: source[start : start + length + 2],
+                        _pad_what_is_there,
+                        _pad_by_length,
+                    ),
+                ),
+                "The beginning and the end of your slice are counted from different places: one from x0, the other "
+                "from the very front, where start and length stand.",
+            ),
+            _in_several_forms(
+                "start-ignored",
+                _wrong_solve(lambda source, digits, start, length: digits[:length], _pad_to_eight),
+                "Your copy begins at x0, whatever start says.",
+            ),
+            _in_several_forms(
+                "copied-to-the-end",
+                _wrong_solve(lambda source, digits, start, length: digits[start:]),
+                "You copy all that comes from start on. How many digits are asked for?",
+            ),
+            Mistake(
+                "behind-the-end",
+                lambda source: [source[2 + source[0] + i] for i in range(TASK.n_digits)],
+                "You look behind the end of a list. Which is the last place that you ask for, and which the last that "
+                "there is?",
+            ),
+            _in_several_forms(
+                "first-digit-only",
+                _wrong_solve(lambda source, digits, start, length: digits[start : start + 1]),
+                "One digit is copied, whatever length says. Is there a loop that returns in its first round?",
+            ),
+            _in_several_forms(
+                "one-digit-too-many",
+                (
+                    *_wrong_solve(
+                        lambda source, digits, start, length: digits[start : start + length + 1],
+                        _pad_to_eight,
+                        _pad_by_length,
+                        lambda cut, length: cut + [0] * (TASK.n_digits - length - 1),
+                    ),
+                    *_wrong_solve(lambda source, digits, start, length: [digits[start + i] for i in range(length + 1)]),
+                ),
+                "You copy one digit more than length says. A slice or a range leaves out its right end already.",
             ),
             _in_several_forms(
                 "one-digit-too-few",
                 _wrong_solve(lambda source, digits, start, length: digits[start : start + length - 1]),
-                "You copy one digit less than length says. A slice leaves out its right end already.",
+                "You copy one digit less than length says. A slice or a range leaves out its right end already.",
             ),
             _in_several_forms(
                 "not-moved-to-the-front",
@@ -129,6 +189,49 @@ register(
                 "eight-zeros",
                 _wrong_solve(_right_cut, lambda cut, length: cut + [0] * TASK.n_digits),
                 "The target gets longer than 8 tokens: how many zeros are missing depends on length.",
+            ),
+            _in_several_forms(
+                "zeros-miscounted",
+                (
+                    *_wrong_solve(
+                        _right_cut,
+                        lambda cut, length: cut + [0] * (TASK.length - length),
+                        lambda cut, length: cut + [0] * (TASK.n_digits + 1 - length),
+                        lambda cut, length: cut + [0] * (TASK.n_digits - 1 - length),
+                        lambda cut, length: [*cut, 0],
+                    ),
+                    *_wrong_solve(
+                        lambda source, digits, start, length: digits[start : start + length] + [0] * (8 - start),
+                        lambda cut, length: cut,
+                    ),
+                    *_wrong_solve(
+                        lambda source, digits, start, length: (
+                            digits[start : start + length] + [0] * (8 - start - length)
+                        ),
+                        lambda cut, length: cut,
+                    ),
+                ),
+                "The digits are right, but not the number of zeros. Digits and zeros together are 8 tokens in every "
+                "target.",
+            ),
+            _in_several_forms(
+                "header-kept",
+                _wrong_solve(
+                    lambda source, digits, start, length: source[:2] + digits[start : start + length],
+                    _pad_by_length,
+                    _pad_what_is_there,
+                ),
+                "Your target begins with start and length. They say what to copy, and are not copied.",
+            ),
+            _in_several_forms(
+                "zeros-in-a-list-of-their-own",
+                _wrong_solve(
+                    _right_cut,
+                    lambda cut, length: [*cut, [0] * (TASK.n_digits - length)],
+                    lambda cut, length: (cut, [0] * (TASK.n_digits - length)),
+                ),
+                "The digits are right and so are the zeros, but these are a list of their own. A target is one list "
+                "of 8 numbers.",
             ),
             _in_several_forms(
                 "no-padding",
@@ -292,6 +395,14 @@ def _moved(source: Tensor, digits: Tensor, start: Tensor, places: Tensor) -> Ten
     return digits.gather(1, (start + places).clamp(max=digits.shape[1] - 1))
 
 
+def _moved_too_far(source: Tensor, digits: Tensor, start: Tensor, places: Tensor) -> Tensor:
+    return _moved(source, digits, start + 1, places)
+
+
+def _moved_short_of_the_last(source: Tensor, digits: Tensor, start: Tensor, places: Tensor) -> Tensor:
+    return digits.gather(1, (start + places).clamp(max=digits.shape[1] - 2))
+
+
 def _batches() -> list[tuple[Tensor]]:
     generator = torch.Generator().manual_seed(3)
     return [
@@ -325,6 +436,88 @@ register(
                 "Now one digit is missing at the end of every substring.",
             ),
             Mistake(
+                "turned-round",
+                _solve_batch_as(_moved, lambda places, start, length: places >= length),
+                "You keep what stands behind the substring, and the substring becomes zeros. On which side of length "
+                "are its places?",
+                also=(_solve_batch_as(_moved, lambda places, start, length: places > length),),
+            ),
+            Mistake(
+                "moved-too-far",
+                _solve_batch_as(_moved_too_far, lambda places, start, length: places < length),
+                "Your digits begin one place late. Which digit belongs to the first place of the target?",
+                also=(
+                    _solve_batch_as(_moved_too_far, lambda places, start, length: places <= length),
+                    _solve_batch_as(_moved_too_far, lambda places, start, length: places < length - 1),
+                ),
+            ),
+            Mistake(
+                "last-digit-out-of-reach",
+                _solve_batch_as(_moved_short_of_the_last, lambda places, start, length: places < length),
+                "The last digit of a source is never copied. Which number has its place?",
+                also=(_solve_batch_as(_moved_short_of_the_last, lambda places, start, length: places <= length),),
+            ),
+            Mistake(
+                "beyond-the-last-digit",
+                _solve_batch_as(
+                    lambda source, digits, start, places: digits.gather(1, start + places),
+                    lambda places, start, length: places < length,
+                ),
+                "You look for a digit behind the last one. Which number has the last place, in a source of n numbers?",
+            ),
+            Mistake(
+                "start-ignored",
+                _solve_batch_as(
+                    lambda source, digits, start, places: digits, lambda places, start, length: places < length
+                ),
+                "Your copy begins at x0, whatever start says.",
+                also=(
+                    _solve_batch_as(
+                        lambda source, digits, start, places: digits, lambda places, start, length: places <= length
+                    ),
+                ),
+            ),
+            Mistake(
+                "counts-the-header",
+                _solve_batch_as(
+                    lambda source, digits, start, places: _moved(source, source, start, places),
+                    lambda places, start, length: places < length,
+                ),
+                "start counts from x0, the first digit. You count from the very front, where start and length stand.",
+            ),
+            Mistake(
+                "start-and-length-exchanged",
+                _solve_batch_as(
+                    lambda source, digits, start, places: _moved(source, digits, source[:, 1:2], places),
+                    lambda places, start, length: places < start,
+                ),
+                "The source begins with start, then length. You read them the other way round.",
+                also=(
+                    _solve_batch_as(
+                        lambda source, digits, start, places: _moved(source, digits, source[:, 1:2], places),
+                        lambda places, start, length: places <= start,
+                    ),
+                ),
+            ),
+            Mistake(
+                "always-eight",
+                lambda source: pad(solve_batch(source), (0, TASK.length - source.shape[1])),
+                "Your targets have 8 tokens, whatever the sources are. For sources of n numbers they have n - 2.",
+            ),
+            Mistake(
+                "row-for-a-column",
+                lambda source: torch.arange(source.shape[1] - 2) < source[:, 1],
+                "Two rows of different lengths do not combine: here B numbers meet T places. Which shape makes a table "
+                "with a row (T,)?",
+                also=(lambda source: source[:, 0] + torch.arange(source.shape[1] - 2),),
+            ),
+            Mistake(
+                "many-truths-for-one",
+                lambda source: bool(source[:, :1] < source[:, 1:2]),
+                "`if`, `and` and `a < b < c` want a single truth value, and a comparison of tables has many. `&` "
+                "combines them one by one.",
+            ),
+            Mistake(
                 "not-moved-to-the-front",
                 _solve_batch_as(
                     lambda source, digits, start, places: digits.expand(-1, -1),
@@ -340,7 +533,14 @@ register(
             Mistake(
                 "start-used-twice",
                 _solve_batch_as(_moved, lambda places, start, length: places < start + length),
-                "The digits have moved to the front already, so start plays no part in where the substring ends.",
+                "The digits have moved to the front already, so start plays no part in where the substring begins and "
+                "ends.",
+                also=(
+                    _solve_batch_as(_moved, lambda places, start, length: places < length - start),
+                    _solve_batch_as(
+                        _moved, lambda places, start, length: (places >= start) & (places < start + length)
+                    ),
+                ),
             ),
             Mistake(
                 "one-start-for-all",
@@ -350,9 +550,27 @@ register(
                 ),
                 "Every row is moved by the first row's start. Each row has a start of its own.",
             ),
+            Mistake(
+                "one-length-for-all",
+                _solve_batch_as(_moved, lambda places, start, length: places < length[:1]),
+                "Every row is cut at the first row's length. Each row has a length of its own.",
+            ),
         ),
     )
 )
+
+
+def _chance_as(
+    starts: int = LARGEST_START + 1, lengths: Callable = lambda start, length: TASK.n_digits - start - 1
+) -> Callable:
+    """A wrong chance: so many starts, and `lengths` says how many lengths there are for one."""
+    return lambda start, length: 1 / starts / lengths(start, length)
+
+
+def _counted_share(start: int, length: int) -> Tensor:
+    """How often the pair comes among examples."""
+    pairs = TASK.sample(30_000, torch.Generator().manual_seed(0))[0][:, :2]
+    return (pairs == torch.tensor([start, length])).all(dim=1).double().mean()
 
 
 register(
@@ -389,34 +607,86 @@ register(
                 "percent",
                 lambda start, length: 100 * TASK.pair_probability(start, length),
                 "This is the chance in percent. A number between 0 and 1 is wanted.",
+                also=tuple(
+                    lambda start, length, places=places: round(100 * TASK.pair_probability(start, length), places)
+                    for places in (2, 1)
+                ),
             ),
             _in_several_forms(
                 "rounded",
                 tuple(
                     lambda start, length, places=places: round(TASK.pair_probability(start, length), places)
-                    for places in (4, 3, 2)
+                    for places in (6, 5, 4, 3, 2)
                 ),
                 "These are the right chances, rounded. The exact ones are wanted: leave the rounding out.",
             ),
             Mistake(
                 "lengths-from-one",
-                lambda start, length: 1 / (LARGEST_START + 1) / (TASK.n_digits - start),
-                "You count one length too many for each start: the shortest substring has 2 digits.",
+                _chance_as(lengths=lambda start, length: TASK.n_digits - start),
+                "You count too many lengths for each start: the shortest substring has 2 digits.",
+                also=(_chance_as(lengths=lambda start, length: TASK.n_digits - start + 1),),
             ),
             Mistake(
                 "a-length-too-few",
-                lambda start, length: 1 / (LARGEST_START + 1) / (TASK.n_digits - start - 2),
+                _chance_as(lengths=lambda start, length: TASK.n_digits - start - 2),
                 "You count one length too few for each start: a substring may reach the last digit.",
             ),
             Mistake(
                 "a-start-too-few",
-                lambda start, length: 1 / LARGEST_START / (TASK.n_digits - start - 1),
+                _chance_as(starts=LARGEST_START),
                 "You count one start too few: they begin with 0.",
+            ),
+            Mistake(
+                "starts-too-many",
+                _chance_as(starts=LARGEST_START + 2),
+                f"You count too many starts: the last one is {LARGEST_START}.",
+                also=(_chance_as(starts=LARGEST_START + 3),),
+            ),
+            Mistake(
+                "length-without-start",
+                _chance_as(lengths=lambda start, length: TASK.n_digits - 1),
+                "Your chance is the same for every start. How many lengths does start 5 leave, and how many start 0?",
+            ),
+            Mistake(
+                "lengths-unequal",
+                _chance_as(lengths=lambda start, length: TASK.n_digits + 1 - length),
+                "Your chance changes with length. Once the start is drawn, all lengths that it leaves are equally "
+                "likely.",
+                also=(
+                    _chance_as(lengths=lambda start, length: TASK.n_digits + 1 - start - length),
+                    _chance_as(lengths=lambda start, length: length),
+                ),
+            ),
+            Mistake(
+                "times-the-lengths",
+                lambda start, length: 1 / (LARGEST_START + 1) * (TASK.n_digits - start - 1),
+                "You multiply with the number of lengths. The more there are, the rarer is each.",
+            ),
+            Mistake(
+                "upside-down",
+                lambda start, length: 1 / TASK.pair_probability(start, length),
+                "Your number is upside down: once in so many draws the pair comes. Its chance is between 0 and 1.",
+            ),
+            Mistake(
+                "brackets-missing",
+                lambda start, length: 1 / (LARGEST_START + 1) / TASK.n_digits - start - 1,
+                "A chance is never negative. Python divides and multiplies before it subtracts: do brackets help?",
+                also=(
+                    lambda start, length: 1 / (LARGEST_START + 1) / (TASK.n_digits - 1) - start,
+                    lambda start, length: 1 / TASK.n_digits - start - 1,
+                ),
             ),
             Mistake(
                 "chances-added",
                 lambda start, length: 1 / (LARGEST_START + 1) + 1 / (TASK.n_digits - start - 1),
                 "You add the chance of the start and that of the length. Both have to happen: multiply.",
+            ),
+            Mistake(
+                "simulated",
+                _counted_share,
+                "Is it counted from examples? Those stray, however many there are. The chance of each draw is known "
+                "exactly.",
+                near=0.14,
             ),
         ),
     )
@@ -799,7 +1069,80 @@ register(
             Mistake(
                 "mean-of-true-and-false",
                 lambda output, target: (output == target).all(dim=1).mean(),
-                "True and False have no mean in PyTorch: make numbers of them first.",
+                "What reaches `mean` is True and False, and these have no mean in PyTorch. Make numbers of them first.",
+            ),
+            Mistake(
+                "mean-of-whole-numbers",
+                lambda output, target: (output == target).all(dim=1).long().mean(),
+                "Whole numbers have no mean in PyTorch either. Which type has a decimal point?",
+                also=(lambda output, target: (output == target).all(dim=1).int().mean(),),
+            ),
+            Mistake(
+                "many-truths-for-one",
+                lambda output, target: bool(output[0] == target[0]),
+                "`if`, `and`, `not` and Python's own `all` want single truth values, and comparing tensors gives one "
+                "for each token. What makes one of them?",
+            ),
+            Mistake(
+                "an-axis-too-far",
+                lambda output, target: (output == target).all(dim=2).double().mean(),
+                "You ask for an axis that is not there. A table has two, and the first is number 0.",
+            ),
+            Mistake(
+                "argmax-of-tokens",
+                lambda output, target: (output.argmax(-1) == target).all(dim=1).double().mean(),
+                "Each row of `output` has shrunk to one number before it is compared. It holds tokens already: is an "
+                "`argmax` needed?",
+            ),
+            Mistake(
+                "brackets-missing",
+                lambda output, target: output == target.all(dim=1).double().mean(),
+                "`target` is reduced before it is compared: `a == b.all()` means `a == (b.all())`. Where do brackets "
+                "belong?",
+                also=(lambda output, target: (output == target.all(dim=1)).double().mean(),),
+            ),
+            Mistake(
+                "one-for-each-row",
+                lambda output, target: (output == target).all(dim=1).double(),
+                "Your verdicts are right, one for each row. Wanted is one number: which share of them is True?",
+            ),
+            Mistake(
+                "token-accuracy-in-parts",
+                lambda output, target: (output == target).double().mean(dim=1),
+                "These are shares of right tokens, one for each row or for each position. An example counts only when "
+                "all its tokens are right.",
+                also=(lambda output, target: (output == target).double().mean(dim=0),),
+            ),
+            Mistake(
+                "right-tokens-of-an-example",
+                lambda output, target: (output == target).sum() / len(target),
+                "This is how many tokens of an example are right on average. An example counts only when all of them "
+                "are.",
+            ),
+            Mistake(
+                "divided-by-another-number",
+                lambda output, target: (output == target).all(dim=1).sum() / target.numel(),
+                "You count the right rows, and divide by the number of tokens. Of what is it a share?",
+                also=(lambda output, target: (output == target).all(dim=1).sum() / target.shape[1],),
+            ),
+            Mistake(
+                "always-eight",
+                lambda output, target: ((output == target).sum(dim=1) == TASK.n_digits).double().mean(),
+                "You ask for 8 right tokens. How many tokens has a row here?",
+            ),
+            Mistake(
+                "first-row-only",
+                lambda output, target: torch.equal(output[0], target[0]) / len(target),
+                "Your number depends on the first row alone. Is there a loop that returns in its first round?",
+                also=(lambda output, target: float(torch.equal(output[0], target[0])),),
+            ),
+            _in_several_forms(
+                "rounded",
+                tuple(
+                    lambda output, target, places=places: round(exact_match(output, target), places)
+                    for places in (4, 3, 2)
+                ),
+                "This is the share, rounded. The exact one is wanted: leave the rounding out.",
             ),
             Mistake(
                 "not-divided",
@@ -845,6 +1188,15 @@ def _exact_number(answer: Callable, arguments: tuple) -> object:
     return given
 
 
+def _sum_as(
+    share: Callable = lambda start, length: (TASK.n_digits - length) / TASK.n_digits,
+    pairs: tuple = TASK.pairs,
+    chance: Callable = TASK.pair_probability,
+) -> Callable[[], float]:
+    """A wrong sum of chances times shares: over other pairs, or of another product."""
+    return lambda: sum(chance(*pair) * share(*pair) for pair in pairs)
+
+
 NEARLY = 0.005  # what a simulation with 30,000 examples or more stays inside of
 
 
@@ -882,6 +1234,88 @@ register(
                 "This is the share of tokens that are digits. The baseline is right where the target is 0.",
             ),
             Mistake(
+                "digits-counted",
+                _sum_as(lambda start, length: length),
+                "This is how many digits a target has on average. Which tokens does the player get right?",
+            ),
+            Mistake(
+                "another-player",
+                _sum_as(lambda start, length: (TASK.n_digits - length) / TASK.n_digits + length / TASK.n_digits / 9),
+                "You count some digits as right, too. This player writes zeros only: can a digit be 0?",
+                also=(
+                    _sum_as(lambda start, length: (TASK.n_digits - length * 9 / 10) / TASK.n_digits),
+                    _sum_as(lambda start, length: (TASK.n_digits - length * 7 / 9) / TASK.n_digits),
+                ),
+            ),
+            Mistake(
+                "never-right",
+                lambda: 0.0,
+                "Yours is 0, or nearly. Do you ask for whole targets, or round down with `//`? Right tokens count.",
+            ),
+            Mistake(
+                "chances-alone",
+                _sum_as(lambda start, length: 1),
+                "Yours is 1, and so is the sum of all chances. What is each pair's chance multiplied with?",
+            ),
+            Mistake(
+                "length-of-the-source",
+                _sum_as(lambda start, length: (TASK.length - length) / TASK.length),
+                f"A target has {TASK.n_digits} tokens. It is the source that has {TASK.length}.",
+                also=(
+                    _sum_as(lambda start, length: (TASK.n_digits - length) / TASK.length),
+                    _sum_as(lambda start, length: (TASK.length - length) / TASK.n_digits),
+                ),
+            ),
+            Mistake(
+                "one-zero-off",
+                _sum_as(lambda start, length: (TASK.n_digits - 1 - length) / TASK.n_digits),
+                "Your count of zeros is off by one. How many are in the target of (0, 8)?",
+                also=(_sum_as(lambda start, length: (TASK.n_digits + 1 - length) / TASK.n_digits),),
+            ),
+            Mistake(
+                "brackets-missing",
+                _sum_as(lambda start, length: TASK.n_digits - length / TASK.n_digits),
+                "Python divides and multiplies before it subtracts: where do brackets belong?",
+                also=(
+                    lambda: sum(TASK.pair_probability(*pair) * 8 - pair[1] / 8 for pair in TASK.pairs),
+                    lambda: sum(TASK.pair_probability(*pair) * 8 - pair[1] for pair in TASK.pairs),
+                ),
+            ),
+            Mistake(
+                "divided-once-more",
+                lambda: zeros_token_accuracy() / len(TASK.pairs),
+                "The chances add up to 1 already. Why divide by the number of pairs?",
+            ),
+            Mistake(
+                "one-pair-only",
+                _sum_as(pairs=TASK.pairs[:1]),
+                "This is the part of one pair, the first or the last. Does a loop return in its first round, or write "
+                "over what it had?",
+                also=(_sum_as(pairs=TASK.pairs[-1:]),),
+            ),
+            Mistake(
+                "not-added-up",
+                lambda: [_sum_as(pairs=(pair,))() for pair in TASK.pairs],
+                "These are the parts of the pairs, one by one. What is left to do with them?",
+            ),
+            Mistake(
+                "pairs-missing",
+                _sum_as(pairs=tuple(pair for pair in TASK.pairs if sum(pair) < TASK.n_digits)),
+                "Some pairs are missing. Do you list them yourself? A range leaves out its end.",
+                also=(_sum_as(pairs=tuple(pair for pair in TASK.pairs if pair[0] < LARGEST_START)),),
+            ),
+            Mistake(
+                "pairs-exchanged",
+                lambda: TASK.pair_probability(2, 0),
+                "A pair is (start, length). In which order do you take it apart, and hand it on?",
+            ),
+            Mistake(
+                "impossible-pairs",
+                lambda: TASK.pair_probability(1, 8),
+                "Not every start goes with every length. Which pairs are there?",
+                also=(lambda: TASK.pair_probability(5, 4),),
+            ),
+            Mistake(
                 "only-for-start-zero",
                 lambda: sum((TASK.n_digits - length) / TASK.n_digits for length in range(2, 9)) / 7,
                 "This takes all lengths from 2 to 8 as equally likely, which holds for start 0 only.",
@@ -890,6 +1324,7 @@ register(
                 "percent",
                 lambda: 100 * zeros_token_accuracy(),
                 "This is the share in percent. A number between 0 and 1 is wanted.",
+                also=(lambda: 53.13, lambda: 53.12, lambda: 53.1, lambda: 53),
             ),
             _in_several_forms(
                 "rounded",
@@ -900,6 +1335,7 @@ register(
                 "simulated",
                 _simulated_zeros,
                 "Is it counted from examples? Those stray, however many there are. The sum over the pairs is exact.",
+                near=0.03,
             ),
             Mistake(
                 "summed-over-the-pairs",
@@ -908,10 +1344,9 @@ register(
             ),
             Mistake(
                 "start-for-length",
-                lambda: sum(
-                    TASK.pair_probability(*pair) * (TASK.n_digits - pair[0]) / TASK.n_digits for pair in TASK.pairs
-                ),
-                "You take start from 8. How many zeros a target has depends on length.",
+                _sum_as(lambda start, length: (TASK.n_digits - start) / TASK.n_digits),
+                "You take start from 8. How many zeros a target has depends on length alone.",
+                also=(_sum_as(lambda start, length: (TASK.n_digits - start - length) / TASK.n_digits),),
             ),
         ),
     )

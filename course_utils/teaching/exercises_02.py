@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as dropout_always
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.functional import one_hot
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..model import Encoder
 from .comparison import difference, one_tensor
@@ -119,11 +121,29 @@ register(
                 "one-row-off",
                 lambda tokens, table: table[tokens - 1],
                 "Every token gets its neighbour's row. Token 0 owns row 0.",
+                also=(lambda tokens, table: table[tokens + 1],),
             ),
             Mistake(
                 "bag-of-tokens",
                 lambda tokens, table: table[tokens].sum(dim=1),
-                "You add up the rows of a source, so their order is lost. Each position keeps a vector of its own.",
+                "You add up the rows of a source, or take their mean, so their order is lost. Each position keeps a "
+                "vector of its own.",
+                also=(lambda tokens, table: table[tokens].mean(dim=1),),
+            ),
+            Mistake(
+                "batch-and-positions-in-one",
+                lambda tokens, table: table[tokens.flatten()],
+                "The vectors are right, but those of all sources lie in one long list. Each source keeps its own: "
+                "(B, S, E).",
+            ),
+            Mistake(
+                "axes-in-another-order",
+                lambda tokens, table: table[tokens.T],
+                "The numbers are right, but the axes stand in another order than (B, S, E).",
+                also=(
+                    lambda tokens, table: table[tokens].transpose(1, 2),
+                    lambda tokens, table: table.T[:, tokens],
+                ),
             ),
             Mistake(
                 "columns-for-rows",
@@ -138,7 +158,47 @@ register(
             Mistake(
                 "token-as-a-number",
                 lambda tokens, table: tokens.unsqueeze(-1) * table[1],
-                "You multiply a vector by the token, as if 8 were twice 4. Tokens are names: each has its own row.",
+                "You multiply with the token itself, as if 8 were twice 4. Tokens are names: each has its own row.",
+                also=(
+                    lambda tokens, table: tokens.unsqueeze(-1) * table[0],
+                    lambda tokens, table: tokens.float() @ table,
+                ),
+            ),
+            Mistake(
+                "one-hot-of-another-width",
+                lambda tokens, table: one_hot(tokens).float() @ table,
+                "A one-hot row has as many places as the table has rows, V. Yours has another number: is it left to "
+                "the batch, or is it another size's?",
+                also=(
+                    lambda tokens, table: one_hot(tokens, 10).float() @ table,
+                    lambda tokens, table: one_hot(tokens, table.shape[1]).float() @ table,
+                ),
+            ),
+            Mistake(
+                "whole-numbers-in-the-product",
+                lambda tokens, table: one_hot(tokens, len(table)) @ table,
+                "A product wants one type on both sides. one_hot gives whole numbers, and the table has others.",
+            ),
+            Mistake(
+                "table-transposed",
+                lambda tokens, table: one_hot(tokens, len(table)).float() @ table.T,
+                "The table comes transposed into your product (`linear` transposes, too). A one-hot row has V places: "
+                "which axis of the table has V?",
+            ),
+            Mistake(
+                "one-hot-alone",
+                lambda tokens, table: one_hot(tokens, len(table)).float(),
+                "These are the one-hot rows, with V numbers each. What do they select from the table?",
+            ),
+            Mistake(
+                "another-table",
+                lambda tokens, table: nn.Embedding(*table.shape)(tokens),
+                "Your vectors come from a new table, with random numbers. Where does the given one come in?",
+            ),
+            Mistake(
+                "table-called",
+                lambda tokens, table: table(tokens),
+                "A tensor is no module: it cannot be called. Which brackets look something up in a table?",
             ),
         ),
     )
@@ -487,6 +547,9 @@ def _encoder_as(
     between: float | None = None,
     layers: int | None = None,
     swapped: bool = False,
+    on_embeddings: float | None = None,
+    table: Callable = nn.Embedding,
+    rnn: Callable = nn.GRU,
 ) -> type[nn.Module]:
     """A wrong encoder: one of its decisions changed. `forward` gets the module and the source."""
 
@@ -495,14 +558,19 @@ def _encoder_as(
             super().__init__()
             width = hidden_dim if swapped else emb_dim
             share = dropout if between is None else between
-            self.embedding = nn.Embedding(input_dim, width)
-            self.rnn = nn.GRU(width, hidden_dim, layers or n_layers, dropout=share, batch_first=batch_first)
-            self.dropout = nn.Dropout(dropout)
+            self.embedding = table(input_dim, width)
+            self.rnn = rnn(width, hidden_dim, layers or n_layers, dropout=share, batch_first=batch_first)
+            self.dropout = nn.Dropout(dropout if on_embeddings is None else on_embeddings)
 
         def forward(self, source):
             return forward(self, source) if forward else self.rnn(self.dropout(self.embedding(source)))[1]
 
     return Wrong
+
+
+def _state_as(change: Callable) -> type[nn.Module]:
+    """An encoder that does something to its state before it gives it back."""
+    return _encoder_as(lambda self, source: change(self.rnn(self.dropout(self.embedding(source)))[1]))
 
 
 def _encoders() -> list[tuple]:
@@ -530,7 +598,8 @@ register(
             Mistake(
                 "batch-first-forgotten",
                 _encoder_as(batch_first=False),
-                "Your GRU takes the examples for time steps. nn.GRU has an option that says the batch comes first.",
+                "Your GRU takes the examples for time steps. Does it know which axis is the batch, and does it get "
+                "its input so?",
             ),
             Mistake(
                 "outputs-instead-of-state",
@@ -539,8 +608,41 @@ register(
             ),
             Mistake(
                 "last-layer-only",
-                _encoder_as(lambda self, source: self.rnn(self.dropout(self.embedding(source)))[1][-1]),
-                "You give back the last layer's state. The decoder has layers too, and each wants its own.",
+                _state_as(lambda hidden: hidden[-1]),
+                "You give back one layer's state. The decoder has layers too, and each wants its own.",
+                also=(_state_as(lambda hidden: hidden[-1:]), _state_as(lambda hidden: hidden[0])),
+            ),
+            Mistake(
+                "layers-mixed",
+                _state_as(lambda hidden: hidden.mean(dim=0)),
+                "You mix the layers' states, or lay them end to end. The decoder has layers too, and each wants its "
+                "own.",
+                also=(
+                    _state_as(lambda hidden: hidden.sum(dim=0)),
+                    _state_as(lambda hidden: hidden.transpose(0, 1).flatten(1)),
+                ),
+            ),
+            Mistake(
+                "single-layer-squeezed",
+                _state_as(lambda hidden: hidden.squeeze(0)),
+                "Where there is a single layer, your state has no axis of layers. A state is always (L, B, H).",
+            ),
+            Mistake(
+                "batch-in-front",
+                _state_as(lambda hidden: hidden.transpose(0, 1)),
+                "In your state the batch comes first. A state is (L, B, H), with `batch_first` and without.",
+                also=(_state_as(lambda hidden: hidden.reshape(hidden.shape[1], len(hidden), -1)),),
+            ),
+            Mistake(
+                "state-not-carried",
+                _encoder_as(lambda self, source: self.rnn(self.dropout(self.embedding(source[:, -1:])))[1]),
+                "This is the state after the last token alone, with nothing before it. Is each step handed the state "
+                "of the one before?",
+            ),
+            Mistake(
+                "tokens-dropped",
+                _encoder_as(lambda self, source: self.rnn(self.embedding(self.dropout(source)))[1]),
+                "Something drops out of whole numbers, where the tokens are. What should lose numbers are the vectors.",
             ),
             Mistake(
                 "embeddings-not-dropped",
@@ -564,7 +666,9 @@ register(
             Mistake(
                 "embedding-dropout-of-its-own",
                 _encoder_as(lambda self, source: self.rnn(dropout_always(self.embedding(source)))[1]),
-                "Your dropout has a share of its own (F.dropout alone: one half), whatever share the encoder is given.",
+                "Your dropout has a share of its own (F.dropout or nn.Dropout alone: one half), whatever share the "
+                "encoder is given.",
+                also=(_encoder_as(on_embeddings=0.5),),
             ),
             Mistake(
                 "dropout-written-down",
@@ -587,6 +691,36 @@ register(
                 _encoder_as(swapped=True),
                 "Your embeddings are as wide as the state. They have a size of their own.",
             ),
+            Mistake(
+                "sizes-exchanged",
+                _encoder_as(rnn=lambda width, hidden_dim, *others, **options: nn.GRU(hidden_dim, width, *others)),
+                "Two sizes stand the other way round, as in the weight of nn.Linear. nn.Embedding is told first how "
+                "many tokens there are, nn.GRU how wide its input is.",
+                also=(_encoder_as(table=lambda input_dim, width: nn.Embedding(width, input_dim)),),
+            ),
+            Mistake(
+                "vocabulary-written-down",
+                _encoder_as(table=lambda input_dim, width: nn.Embedding(10, width)),
+                "Your table has 10 rows, whatever input_dim says.",
+            ),
+            Mistake(
+                "padding-index",
+                _encoder_as(table=partial(nn.Embedding, padding_idx=0)),
+                "The states are right, but row 0 of your table gets no gradient. Is 0 declared as padding? Here it is "
+                "a token like any other.",
+            ),
+            Mistake(
+                "another-kind-of-cell",
+                _encoder_as(rnn=nn.LSTM),
+                "Your `rnn` is of another kind than the course's: a GRU has three blocks of rows in its matrices, an "
+                "LSTM four, a plain RNN one.",
+                also=(_encoder_as(rnn=nn.RNN),),
+            ),
+            Mistake(
+                "no-gru-called-rnn",
+                _encoder_as(rnn=lambda width, hidden_dim, *others, **options: nn.GRUCell(width, hidden_dim)),
+                "There is no nn.GRU called `rnn`. Has yours another name, or is it something else, as nn.GRUCell is?",
+            ),
         ),
     )
 )
@@ -594,6 +728,15 @@ register(
 
 def count_gru_parameters(input_dim: int, hidden_dim: int, n_layers: int) -> int:
     return sum(parameter.numel() for parameter in nn.GRU(input_dim, hidden_dim, n_layers).parameters())
+
+
+def _in_one_layer(width: int, hidden_dim: int) -> int:
+    return 3 * (width * hidden_dim + hidden_dim * hidden_dim + 2 * hidden_dim)
+
+
+def _layers_as(first: Callable, further: Callable | None = None) -> Callable:
+    """A wrong count, put together from what it counts in a layer; it gets the widths of the layer's input and state."""
+    return lambda e, h, n: first(e, h) + (n - 1) * (further or first)(h, h)
 
 
 register(
@@ -620,6 +763,35 @@ register(
                 "Only the first layer reads embeddings. What do the others read, and how wide is it?",
             ),
             Mistake(
+                "every-layer-reads-states",
+                lambda e, h, n: n * _in_one_layer(h, h),
+                "All your layers read states. One of them reads embeddings: does your loop ever come to it?",
+            ),
+            Mistake(
+                "one-layer",
+                lambda e, h, n: _in_one_layer(e, h),
+                "You count the first layer alone. Is n_layers used, or does a loop return in its first round?",
+            ),
+            Mistake(
+                "last-layer-only",
+                lambda e, h, n: _in_one_layer(e if n == 1 else h, h),
+                "You count the last layer alone. Does your loop add, or write over what it had?",
+            ),
+            Mistake(
+                "one-layer-too-few",
+                lambda e, h, n: _in_one_layer(e, h) + (n - 2) * _in_one_layer(h, h),
+                "You count one layer too few: the first is among the n_layers, and so is the last.",
+                also=(
+                    lambda e, h, n: sum(_in_one_layer(e if i == 0 else h, h) for i in range(n - 1)),
+                    lambda e, h, n: (n - 1) * _in_one_layer(h, h),
+                ),
+            ),
+            Mistake(
+                "always-three-layers",
+                lambda e, h, n: _in_one_layer(e, h) + 2 * _in_one_layer(h, h),
+                "You count three layers, whatever n_layers says.",
+            ),
+            Mistake(
                 "first-layer-twice",
                 lambda e, h, n: 3 * (e * h + h * h + 2 * h) + n * 3 * (h * h + h * h + 2 * h),
                 "You count one layer too many: the first is among the n_layers.",
@@ -628,11 +800,54 @@ register(
                 "bias-as-one-number",
                 lambda e, h, n: sum(3 * ((e if i == 0 else h) * h + h * h + 2) for i in range(n)),
                 "The matrices are right. A bias is a vector: how many numbers has it?",
+                also=(
+                    _layers_as(lambda x, h: 3 * (x * h + h * h + 1)),
+                    _layers_as(lambda x, h: 3 * (x * h + h * h) + 2),
+                    _layers_as(lambda x, h: 3 * (x * h + h * h) + 1),
+                ),
+            ),
+            Mistake(
+                "biases-of-one-gate",
+                _layers_as(lambda x, h: 3 * (x * h + h * h) + 2 * h),
+                "The matrices are right. A bias is added to all three blocks: how long is it?",
+                also=(_layers_as(lambda x, h: 3 * (x * h + h * h) + h),),
+            ),
+            Mistake(
+                "bias-as-long-as-the-input",
+                _layers_as(lambda x, h: 3 * (x * h + h * h + x + h)),
+                "One of your biases is as long as the layer's input. It is added to a product: how long is that?",
+            ),
+            Mistake(
+                "state-matrix-forgotten",
+                _layers_as(lambda x, h: 3 * (x * h + 2 * h)),
+                "A layer multiplies its own old state with a matrix, too. In which layers do you count it?",
+                also=(_layers_as(_in_one_layer, lambda x, h: 3 * (h * h + 2 * h)),),
+            ),
+            Mistake(
+                "input-matrix-forgotten",
+                lambda e, h, n: n * 3 * (h * h + 2 * h),
+                "In a layer of yours there is one matrix. What does a layer do with its input, and what with its old "
+                "state?",
+            ),
+            Mistake(
+                "square-of-all-blocks",
+                _layers_as(lambda x, h: 3 * x * h + 3 * h * 3 * h + 6 * h),
+                "weight_hh has 3H rows, but not as many columns: it multiplies a state. How wide is that?",
+            ),
+            Mistake(
+                "first-product-in-blocks-only",
+                _layers_as(lambda x, h: 3 * x * h + h * h + 2 * h),
+                "Your 3 multiplies the first product only. Which of the others have three blocks, too?",
             ),
             Mistake(
                 "four-gates",
                 lambda e, h, n: sum(4 * ((e if i == 0 else h) * h + h * h + 2 * h) for i in range(n)),
                 "That is an LSTM. How many things does a GRU compute from x and h?",
+            ),
+            Mistake(
+                "two-gates",
+                _layers_as(lambda x, h: 2 * (x * h + h * h + 2 * h)),
+                "You count two blocks, as for the gates. What else does a GRU compute from x and h?",
             ),
             Mistake(
                 "one-gate",
@@ -644,6 +859,11 @@ register(
                 lambda e, h, n: sum(3 * ((e if i == 0 else h) * h + h * h) for i in range(n)),
                 "The matrices are right. The biases are missing.",
             ),
+            Mistake(
+                "tensors-counted",
+                lambda e, h, n: 4 * n,
+                "This is how many matrices and biases there are. How many numbers are in each?",
+            ),
         ),
     )
 )
@@ -651,6 +871,15 @@ register(
 
 def final_states(outputs: Tensor, lengths: Tensor) -> Tensor:
     return outputs[torch.arange(len(lengths)), lengths - 1]
+
+
+def _gathered(outputs: Tensor, places: Tensor) -> Tensor:
+    return outputs.gather(1, places[:, None, None].expand(-1, -1, outputs.shape[2])).squeeze(1)
+
+
+def _mask(outputs: Tensor, lengths: Tensor) -> Tensor:
+    """(B, S, 1): whether a place has a real token."""
+    return torch.arange(outputs.shape[1])[:, None] < lengths[:, None, None]
 
 
 def _ragged() -> list[tuple[Tensor, Tensor]]:
@@ -679,12 +908,22 @@ register(
             Mistake(
                 "state-after-the-padding",
                 lambda outputs, lengths: outputs[:, -1],
-                "You take the last column. In a short row that is a state which has read padding.",
+                "You take one column for all rows, the last one or that of the longest row. In a short row that is a "
+                "state which has read padding.",
+                also=(lambda outputs, lengths: outputs[:, int(lengths.max()) - 1],),
             ),
             Mistake(
                 "one-too-far",
                 lambda outputs, lengths: outputs[torch.arange(len(lengths)), lengths],
                 "You look one place too far: a row with 3 real tokens has its last one at place 2.",
+                also=(
+                    _gathered,
+                    lambda outputs, lengths: outputs[torch.arange(outputs.shape[1]) == lengths[:, None]],
+                    lambda outputs, lengths: [row[length] for row, length in zip(outputs, lengths, strict=True)],
+                    lambda outputs, lengths: (
+                        (torch.arange(outputs.shape[1]) == lengths[:, None])[..., None] * outputs
+                    ).sum(dim=1),
+                ),
             ),
             Mistake(
                 "one-too-early",
@@ -696,11 +935,19 @@ register(
                 lambda outputs, lengths: outputs[:, lengths - 1],
                 "You pick all the places in all the rows. Each row has a place of its own: index "
                 "rows and places together.",
+                also=(
+                    lambda outputs, lengths: outputs[:, lengths],
+                    lambda outputs, lengths: outputs.transpose(0, 1)[lengths - 1],
+                ),
             ),
             Mistake(
                 "places-for-rows",
                 lambda outputs, lengths: outputs[lengths - 1],
-                "The first axis is the batch: you pick whole rows by their lengths. The places are on the second axis.",
+                "The first axis is the batch: you pick rows by their lengths. The places are on the second axis.",
+                also=(
+                    lambda outputs, lengths: outputs[lengths],
+                    lambda outputs, lengths: outputs.index_select(0, lengths - 1),
+                ),
             ),
             Mistake(
                 "rows-and-places-exchanged",
@@ -717,6 +964,77 @@ register(
                 lambda outputs, lengths: outputs[:, int(lengths.min()) - 1],
                 "Every row is cut at the shortest length. Each row has its own last token.",
             ),
+            Mistake(
+                "counted-from-the-end",
+                lambda outputs, lengths: outputs[torch.arange(len(lengths)), -lengths],
+                "A negative place counts from the end of the rectangle, padding included. Where does a row begin?",
+            ),
+            Mistake(
+                "rows-counted-by-places",
+                lambda outputs, lengths: outputs[torch.arange(outputs.shape[1]), lengths - 1],
+                "You number more rows, or fewer, than there are lengths. Which axis of outputs is the batch?",
+            ),
+            Mistake(
+                "index-too-small-for-gather",
+                lambda outputs, lengths: outputs.gather(1, (lengths - 1)[:, None, None]),
+                "`gather` picks one number for each number of its index. Your index has too few for whole states: "
+                "which shape makes it pick H numbers in each row?",
+                also=(
+                    lambda outputs, lengths: outputs.gather(1, (lengths - 1)[:, None, None]).squeeze(1),
+                    lambda outputs, lengths: outputs.gather(1, lengths - 1),
+                ),
+            ),
+            Mistake(
+                "axis-of-one-left",
+                lambda outputs, lengths: final_states(outputs, lengths).unsqueeze(1),
+                "The states are right, but an axis of length 1 is left between batch and numbers.",
+            ),
+            Mistake(
+                "numbers-first",
+                lambda outputs, lengths: final_states(outputs, lengths).T,
+                "The numbers are right, but each state is a column. Wanted are rows: (B, H).",
+            ),
+            Mistake(
+                "end-to-end",
+                lambda outputs, lengths: final_states(outputs, lengths).flatten(),
+                "The numbers are right, but all states lie end to end in one row. Wanted is a row for each: (B, H).",
+            ),
+            Mistake(
+                "one-row-only",
+                lambda outputs, lengths: outputs[-1, lengths[-1] - 1],
+                "You give back one row's state. Is there a loop that returns in its first round, or writes over what "
+                "it had?",
+                also=(
+                    lambda outputs, lengths: outputs[0, lengths[0] - 1],
+                    lambda outputs, lengths: outputs[:1, lengths[0] - 1],
+                ),
+            ),
+            Mistake(
+                "all-real-states",
+                lambda outputs, lengths: [row[:length] for row, length in zip(outputs, lengths, strict=True)],
+                "You keep the states after all real tokens. Which one of a row is asked for?",
+                also=(
+                    lambda outputs, lengths: torch.stack(
+                        [row[:length] for row, length in zip(outputs, lengths, strict=True)]
+                    ),
+                    lambda outputs, lengths: outputs[_mask(outputs, lengths)[..., 0]],
+                    lambda outputs, lengths: outputs * _mask(outputs, lengths),
+                ),
+            ),
+            Mistake(
+                "states-mixed",
+                lambda outputs, lengths: (_mask(outputs, lengths) * outputs).sum(dim=1),
+                "You mix the states of a row: their sum, mean or largest numbers. Only the last one is asked for.",
+                also=(
+                    lambda outputs, lengths: (_mask(outputs, lengths) * outputs).sum(dim=1) / lengths[:, None],
+                    lambda outputs, lengths: outputs.masked_fill(~_mask(outputs, lengths), -torch.inf).amax(dim=1),
+                ),
+            ),
+            Mistake(
+                "zeros-instead-of-padding",
+                lambda outputs, lengths: (outputs * _mask(outputs, lengths))[:, -1],
+                "The last column holds what you wrote over the padding, zeros, wherever a row is short.",
+            ),
         ),
     )
 )
@@ -731,6 +1049,16 @@ def _order_not_restored(rnn, embedded, lengths):
     packed = pack_padded_sequence(embedded[order], lengths[order], batch_first=True)
     _, hidden = rnn(packed)
     return hidden
+
+
+def _outputs(rnn, embedded, lengths):
+    packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+    return pad_packed_sequence(rnn(packed)[0], batch_first=True)[0]
+
+
+def _written_over_itself(rnn, embedded, lengths):
+    hidden = _order_not_restored(rnn, embedded, lengths)
+    hidden[:, lengths.argsort(descending=True)] = hidden
 
 
 def _padded_batches() -> list[tuple[nn.GRU, Tensor, Tensor]]:
@@ -777,12 +1105,47 @@ register(
                 lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[
                     :, lengths.argsort(descending=True)
                 ],
-                "You apply the same order a second time. To come back you need its inverse.",
+                "So it comes out where the order is applied a second time, instead of being undone. Taking rows by an "
+                "order and filling rows by it are opposite ways.",
+            ),
+            Mistake(
+                "turned-round",
+                lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths).flip(1),
+                "You turn an order round. The way back is another one: at which place did each row end up?",
+                also=(
+                    lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[
+                        :, lengths.argsort(descending=True).argsort(descending=True)
+                    ],
+                    lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[
+                        :, lengths.argsort(descending=True).flip(0)
+                    ],
+                    lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[:, lengths.argsort()],
+                ),
+            ),
+            Mistake(
+                "not-sorted-for-packing",
+                lambda rnn, embedded, lengths: rnn(pack_padded_sequence(embedded, lengths, batch_first=True))[1],
+                "The lengths that are packed are not sorted, the longest first. Packing wants that unless it is told "
+                "otherwise.",
+            ),
+            Mistake(
+                "batch-first-forgotten",
+                lambda rnn, embedded, lengths: rnn(pack_padded_sequence(embedded, lengths, enforce_sorted=False))[1],
+                "Your packing takes the first axis for time. It has to be told that the batch comes first.",
+                also=(
+                    lambda rnn, embedded, lengths: rnn(
+                        pack_padded_sequence(embedded, lengths.sort(descending=True).values)
+                    )[1],
+                ),
             ),
             Mistake(
                 "state-after-the-padding",
                 lambda rnn, embedded, lengths: rnn(embedded)[1],
                 "Without packing, the GRU reads on through the padding, and the state is that after it.",
+                also=(
+                    lambda rnn, embedded, lengths: rnn(embedded[:, : int(lengths.max())])[1],
+                    lambda rnn, embedded, lengths: rnn(embedded * _mask(embedded, lengths))[1],
+                ),
             ),
             Mistake(
                 "last-layer-only",
@@ -794,17 +1157,54 @@ register(
                 lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[
                     lengths.argsort(descending=True).argsort()
                 ],
-                "You reorder axis 0 of the state, which is the layers. Where is the batch?",
+                "You reorder another axis of the state than the batch: the layers, or the numbers. Where is the batch?",
+                also=(
+                    lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[
+                        ..., lengths.argsort(descending=True).argsort()
+                    ],
+                    lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths).index_select(
+                        0, lengths.argsort(descending=True).argsort()
+                    ),
+                ),
+            ),
+            Mistake(
+                "batch-in-front",
+                lambda rnn, embedded, lengths: encode_padded(rnn, embedded, lengths).transpose(0, 1),
+                "The order is right now, but the batch comes first. A state is (L, B, H).",
+            ),
+            Mistake(
+                "outputs-instead-of-state",
+                _outputs,
+                "These are the top layer's states after every token. The state of all layers is the second thing that "
+                "a GRU gives back.",
+                also=(
+                    lambda rnn, embedded, lengths: _outputs(rnn, embedded, lengths)[lengths.argsort(descending=True)],
+                ),
+            ),
+            Mistake(
+                "written-over-itself",
+                _written_over_itself,
+                "You write into `hidden` while you read from it. What is written over is still needed.",
             ),
             Mistake(
                 "without-gradients",
                 torch.no_grad()(encode_padded),
-                "A GRU that is used under `no_grad` learns nothing.",
+                "So the GRU learns nothing. Is something detached, or copied as numbers, or does it run under "
+                "`no_grad`?",
             ),
             Mistake(
                 "lengths-left-unsorted",
                 lambda rnn, embedded, lengths: encode_padded(rnn, embedded[lengths.argsort(descending=True)], lengths),
-                "The rows were sorted and the lengths were not: each row is cut at another one's length.",
+                "Rows and lengths are not sorted alike: each row is cut at another one's length.",
+                also=(
+                    lambda rnn, embedded, lengths: encode_padded(
+                        rnn, embedded[lengths.argsort(descending=True)], lengths
+                    )[:, lengths.argsort(descending=True).argsort()],
+                    lambda rnn, embedded, lengths: encode_padded(rnn, embedded, lengths.sort(descending=True).values),
+                    lambda rnn, embedded, lengths: encode_padded(rnn, embedded, lengths.sort(descending=True).values)[
+                        :, lengths.argsort(descending=True).argsort()
+                    ],
+                ),
             ),
         ),
     )

@@ -67,6 +67,20 @@ def _step_as(change: Callable) -> Callable:
     return answer
 
 
+def _step_by_parts(
+    embedded: Callable = lambda decoder, token: decoder.embedding(token[:, None]),
+    state: Callable = lambda hidden: hidden,
+    logits_of: Callable = lambda decoder, outputs: decoder.fc_out(outputs[:, 0]),
+) -> Callable:
+    """A step from the decoder's parts, one of which gets something else than it should."""
+
+    def answer(decoder: Decoder, token: Tensor, hidden: Tensor) -> object:
+        outputs, hidden = decoder.rnn(embedded(decoder, token), state(hidden))
+        return logits_of(decoder, outputs), hidden
+
+    return answer
+
+
 register(
     Exercise(
         id="3.1",
@@ -100,7 +114,9 @@ register(
             Mistake(
                 "probabilities",
                 _step_as(lambda decoder, logits, new, old: (logits.softmax(-1), new)),
-                "These are probabilities. Logits are what comes before the softmax; the loss does the rest.",
+                "These are probabilities, or their logarithms. Logits are what comes before the softmax; the loss does "
+                "the rest.",
+                also=(_step_as(lambda decoder, logits, new, old: (logits.log_softmax(-1), new)),),
             ),
             Mistake(
                 "a-position-too-many",
@@ -116,6 +132,10 @@ register(
                 "only-the-last-state",
                 _step_as(lambda decoder, logits, new, old: (logits, new[-1:])),
                 "The state has lost its lower layers. Every layer hands its own on.",
+                also=(
+                    _step_as(lambda decoder, logits, new, old: (logits, new[-1])),
+                    _step_as(lambda decoder, logits, new, old: (logits, new[-1][:, None])),  # the outputs
+                ),
             ),
             Mistake(
                 "state-first",
@@ -134,6 +154,81 @@ register(
                 "Your new axis stands in front of the batch: one example of B steps. It belongs behind it, as in "
                 "`token[:, None]`: B examples of one step.",
             ),
+            Mistake(
+                "no-gradient",
+                _step_as(lambda decoder, logits, new, old: (logits.detach(), new.detach())),
+                "The numbers are right, but from some or all of them no gradient flows back to the state that came in. "
+                "Is there a detach() or a no_grad()?",
+                also=(
+                    _step_as(lambda decoder, logits, new, old: (logits.detach(), new)),
+                    _step_as(lambda decoder, logits, new, old: (logits, new.detach())),
+                ),
+            ),
+            Mistake(
+                "axis-of-the-batch-lost",
+                _step_as(lambda decoder, logits, new, old: (logits.squeeze(), new)),
+                "Where the batch is one example, its axis is gone, too: without a number, `squeeze()` takes out every "
+                "axis of length 1.",
+                also=(
+                    _step_as(lambda decoder, logits, new, old: (logits, new.squeeze())),
+                    _step_as(lambda decoder, logits, new, old: (logits.squeeze(), new.squeeze())),
+                ),
+            ),
+            Mistake(
+                "outputs-for-logits",
+                _step_as(lambda decoder, logits, new, old: (new[-1], new)),
+                "This is what the GRU gives out, H numbers for each example. Logits are V numbers: which part makes "
+                "them?",
+                also=(_step_as(lambda decoder, logits, new, old: (new[-1][:, None], new)),),
+            ),
+            Mistake(
+                "logits-of-every-layer",
+                _step_as(lambda decoder, logits, new, old: (decoder.fc_out(new), new)),
+                "You make logits of the states of all layers. The last one is nearest to the output.",
+            ),
+            Mistake(
+                "outputs-and-state-swapped",
+                _step_as(lambda decoder, logits, new, old: (decoder.fc_out(new[:, 0]), new[-1][:, None])),
+                "Outputs and state have changed places: `decoder.rnn` gives back its outputs first, then the new "
+                "state.",
+                also=(_step_as(lambda decoder, logits, new, old: (decoder.fc_out(new), new[-1][:, None])),),
+            ),
+            Mistake(
+                "an-example-taken-out",
+                _step_as(lambda decoder, logits, new, old: (logits[:1], new)),
+                "You take one example out of the batch. It is the axis of time that should go: which one is that?",
+                also=(_step_as(lambda decoder, logits, new, old: (logits[-1:], new)),),
+            ),
+            Mistake(
+                "relu-added",
+                _step_by_parts(embedded=lambda decoder, token: decoder.embedding(token[:, None]).relu()),
+                "Your embeddings go through a ReLU on their way. This decoder has none: its GRU reads them as they "
+                "are.",
+            ),
+            Mistake(
+                "state-transposed",
+                _step_by_parts(state=lambda hidden: hidden.transpose(0, 1)),
+                "Your GRU gets a state whose first axis is the batch. Only its inputs and outputs are like that; the "
+                "state is wanted as it comes.",
+            ),
+            Mistake(
+                "state-of-one-layer",
+                _step_by_parts(state=lambda hidden: hidden[-1:]),
+                "Your GRU gets the state of one layer. It has several, and each goes on from its own.",
+                also=(_step_by_parts(state=lambda hidden: hidden[-1]),),
+            ),
+            Mistake(
+                "pair-taken-for-one",
+                lambda decoder, token, hidden: decoder.fc_out(decoder.rnn(decoder.embedding(token[:, None]), hidden)),
+                "A GRU gives back two things, its outputs and its new state, and so does a decoder. You take both for "
+                "one tensor.",
+                also=(lambda decoder, token, hidden: decoder(token[:, None], hidden)[:, 0],),
+            ),
+            Mistake(
+                "state-read",
+                lambda decoder, token, hidden: decoder.rnn(hidden, decoder.embedding(token[:, None])),
+                "Your GRU reads the state as if it were a token. What it reads comes first, then the state.",
+            ),
         ),
     )
 )
@@ -144,6 +239,19 @@ def _targets() -> list[tuple[Tensor]]:
     rows = [[4, 9, 2, 0, 0], [0, 3, 0, 5, 0]]  # a 0 is a token like any other here
     drawn = [(torch.randint(1, 10, shape, generator=generator),) for shape in ((2, 4), (5, 8), (3, 6), (5, 8), (1, 7))]
     return [*drawn, (torch.tensor(rows),)]
+
+
+def _inputs_as(
+    start: Callable = start_tokens, rest: Callable = lambda target: target[:, :-1], axis: int = 1
+) -> Callable:
+    """Wrong inputs: of what is joined, or along which axis."""
+    return lambda target: torch.cat([start(target), rest(target)], dim=axis)
+
+
+def _first_row_zeroed(target: Tensor) -> Tensor:
+    inputs = target.roll(1, dims=1)
+    inputs[0] = 0
+    return inputs
 
 
 register(
@@ -168,6 +276,7 @@ register(
                 "shifted-the-other-way",
                 lambda target: torch.cat([target[:, 1:], torch.zeros_like(target[:, :1])], dim=1),
                 "You show the decoder the token after the one it should write. It may only see those before.",
+                also=(lambda target: target.roll(-1, dims=1), lambda target: target[:, 1:]),
             ),
             Mistake(
                 "rolled",
@@ -178,6 +287,7 @@ register(
                 "shifted-along-the-batch",
                 lambda target: torch.cat([torch.zeros_like(target[:1]), target[:-1]]),
                 "You moved the rows, so each example reads its neighbour. Shift along the tokens.",
+                also=(lambda target: target.roll(1, dims=0),),
             ),
             Mistake(
                 "one-too-long",
@@ -194,6 +304,84 @@ register(
                 "start-left-out",
                 lambda target: target[:, :-1],
                 "One token too few. What does the decoder read first? The start token, 0, belongs in front.",
+            ),
+            Mistake(
+                "start-with-a-decimal-point",
+                _inputs_as(start=lambda target: start_tokens(target).float()),
+                "Your tokens have become numbers with a decimal point. Did `torch.zeros` bring them in? It can be "
+                "asked for whole ones.",
+            ),
+            Mistake(
+                "start-without-an-axis",
+                _inputs_as(start=lambda target: start_tokens(target)[:, 0]),
+                "`dim=1` is a second axis, and a piece of yours has only one. Is it a column, (B, 1), or a row by "
+                "itself?",
+            ),
+            Mistake(
+                "one-start-for-all",
+                _inputs_as(start=lambda target: start_tokens(target)[:1]),
+                "One start token is there for all the rows. Each needs one: (B, 1).",
+            ),
+            Mistake(
+                "an-example-cut-off",
+                _inputs_as(rest=lambda target: target[:-1]),
+                "You cut off an example, not a token. Along which axis do the tokens lie?",
+            ),
+            Mistake(
+                "joined-along-the-batch",
+                _inputs_as(axis=0),
+                "You join along the batch, as `cat` does unless you say otherwise. Which axis grows when a token is "
+                "put in front?",
+            ),
+            Mistake(
+                "number-for-a-tensor",
+                _inputs_as(start=lambda target: 0),
+                "`cat` joins nothing but tensors. The start tokens, too, have to be one, with a 0 for each row.",
+                also=(_inputs_as(start=lambda target: [0]),),
+            ),
+            Mistake(
+                "zero-at-the-end",
+                _inputs_as(start=lambda target: target[:, :-1], rest=start_tokens),
+                "Your zeros stand behind the tokens. The start token is the first thing that the decoder reads.",
+            ),
+            Mistake(
+                "first-token-overwritten",
+                _inputs_as(rest=lambda target: target[:, 1:]),
+                "Your 0 takes the place of the first token, and no other has moved. Which one should be read at the "
+                "second step?",
+            ),
+            Mistake(
+                "first-row-zeroed",
+                _first_row_zeroed,
+                "You set the first row to 0. The start token has the first place of every row.",
+            ),
+            Mistake(
+                "overwritten-while-moving",
+                _inputs_as(rest=lambda target: target[:, :1].expand(-1, target.shape[1] - 1)),
+                "One token fills your rows. Has each moved on before another takes its place?",
+                also=(torch.zeros_like,),
+            ),
+            Mistake(
+                "first-token-kept",
+                _inputs_as(start=lambda target: target[:, :1]),
+                "The tokens have moved, but in front the target's first one is still there. What does the decoder read "
+                "before anything is written?",
+            ),
+            Mistake(
+                "another-start-token",
+                _inputs_as(start=lambda target: torch.ones_like(target[:, :1])),
+                "The tokens have moved, but what stands in front is not the start token, 0.",
+                also=(_inputs_as(start=lambda target: -torch.ones_like(target[:, :1])),),
+            ),
+            Mistake(
+                "last-place-left-empty",
+                lambda target: F.pad(target[:, :-2], (1, 1)),
+                "All is well but for the last place, which is still 0. Does a loop end one step early?",
+            ),
+            Mistake(
+                "as-many-places-as-rows",
+                lambda target: torch.where(torch.arange(target.shape[1]) < len(target), shift_right(target), 0),
+                "You fill as many places as there are rows: `len(target)` is how many examples it has.",
             ),
         ),
     )
@@ -421,6 +609,21 @@ def _loss_as(change: Callable, ratio: float = 1.0) -> Callable:
     return answer
 
 
+def _loss_of(change: Callable) -> Callable:
+    """A wrong loss: `change` gets the logits and the target and gives back the two that the loss is handed."""
+    return lambda model, source, target: F.cross_entropy(*change(model(source, target, 1.0), target))
+
+
+def _loss_with_a_start_token(first: int) -> Callable:
+    """A wrong loss: the target has been given a start token, and the places from the first one on are compared."""
+
+    def answer(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
+        begun = torch.cat([start_tokens(target), target], dim=1)
+        return token_loss(model(source, begun, 1.0)[:, first:], begun[:, first:])
+
+    return answer
+
+
 register(
     Exercise(
         id="3.4",
@@ -456,6 +659,7 @@ register(
                 "shifted-twice",
                 lambda model, source, target: token_loss(model(source, shift_right(target), 1.0), target),
                 "You shift the target before `forward`, which shifts it as well.",
+                also=(lambda model, source, target: sequence_loss(model, source, shift_right(target)),),
             ),
             Mistake(
                 "axes-mixed",
@@ -486,6 +690,73 @@ register(
                     model(source, target, 1.0).flatten(0, 1), target.flatten(), ignore_index=0
                 ),
                 "Targets that are 0 have no part in your loss. In this task they count: a network must learn to stop.",
+            ),
+            Mistake(
+                "cut-on-one-side",
+                _loss_as(lambda logits, target: (logits, target[:, 1:])),
+                "A place is cut off on one side, logits or target, and not on the other. They belong together place by "
+                "place.",
+                also=(_loss_as(lambda logits, target: (logits[:, 1:], target)),),
+            ),
+            Mistake(
+                "compared-with-what-is-read",
+                _loss_as(lambda logits, target: (logits[:, 1:], target[:, :-1])),
+                "You compare every step with the token that it reads. Which one should it write?",
+                also=(_loss_as(lambda logits, target: (logits, shift_right(target))),),
+            ),
+            Mistake(
+                "start-token-twice",
+                _loss_with_a_start_token(first=1),
+                "You put a start token in front of the target. `forward` does that as well, so your decoder reads two.",
+                also=(_loss_with_a_start_token(first=0),),
+            ),
+            Mistake(
+                "first-token-never-written",
+                lambda model, source, target: sequence_loss(model, source, target[:, 1:]),
+                "Now the model itself gets a target without its first token. Who teaches it to write that one?",
+            ),
+            Mistake(
+                "not-shifted",
+                lambda model, source, target: token_loss(model.decoder(target, model.encoder(source))[0], target),
+                "Your decoder reads at each step the very token it should write. `forward` shifts the target; "
+                "`model.decoder` does not.",
+            ),
+            Mistake(
+                "vocabulary-not-second",
+                _loss_of(lambda logits, target: (logits, target)),
+                "`F.cross_entropy` takes the second axis for the vocabulary. In (B, T, V) it is the last.",
+            ),
+            Mistake(
+                "target-not-flattened",
+                _loss_of(lambda logits, target: (logits.flatten(0, 1), target)),
+                "You join the first two axes of the logits, and not those of the target.",
+            ),
+            Mistake(
+                "flattened-to-a-row",
+                _loss_of(lambda logits, target: (logits.flatten(), target.flatten())),
+                "Your logits have become one long row. Each token needs a row of V logits for itself.",
+            ),
+            Mistake(
+                "reshaped",
+                _loss_of(lambda logits, target: (logits.reshape(len(logits), -1, logits.shape[1]), target)),
+                "`view` and `reshape` cut the same sequence of numbers into other rows. They do not exchange two axes.",
+            ),
+            Mistake(
+                "summed-over-an-axis",
+                lambda model, source, target: sequence_loss(model, source, target) * target.shape[1],
+                "You add up the tokens of an example, or the examples, and take the mean over the rest only. It should "
+                "go over all tokens.",
+                also=(lambda model, source, target: sequence_loss(model, source, target) * len(target),),
+            ),
+            Mistake(
+                "softmax-twice",
+                _loss_as(lambda logits, target: (logits.softmax(-1), target)),
+                "Your loss takes the softmax twice: `F.cross_entropy` begins with logits.",
+            ),
+            Mistake(
+                "not-normalised",
+                lambda model, source, target: F.nll_loss(model(source, target, 1.0).flatten(0, 1), target.flatten()),
+                "`F.nll_loss` takes log-probabilities, and what the model gives are logits.",
             ),
         ),
     )
@@ -704,6 +975,42 @@ def _first_zero(row: list[int], otherwise: int) -> int:
     return row.index(0) if 0 in row else otherwise
 
 
+def _rows_as(row_of: Callable) -> Callable:
+    """A wrong cut: what `row_of` makes of each row."""
+    return lambda tokens: [row_of(row) for row in tokens.tolist()]
+
+
+def _as_long_as(lengths_of: Callable, strict: bool = False) -> Callable:
+    """A wrong cut: each row as long as `lengths_of` says."""
+    return lambda tokens: [row[:length].tolist() for row, length in zip(tokens, lengths_of(tokens != 0), strict=strict)]
+
+
+def _cut_at_one_place(choose: Callable) -> Callable:
+    """A wrong cut: all rows at the same place, chosen from where each ends."""
+
+    def answer(tokens: Tensor) -> list[list[int]]:
+        rows = tokens.tolist()
+        place = choose(_first_zero(row, len(row)) for row in rows)
+        return [row[:place] for row in rows]
+
+    return answer
+
+
+def _until_zero_without_a_bound(row: list[int] | Tensor) -> list[int] | Tensor:
+    place = 0
+    while row[place] != 0:
+        place += 1
+    return row[:place]
+
+
+def _run_together(tokens: Tensor) -> list[int]:
+    return [token for row in before_end(tokens) for token in row]
+
+
+def _digits_before_zero(row: list[int]) -> list[int]:
+    return [int(digit) for digit in "".join(map(str, row)).split("0")[0]]
+
+
 register(
     Exercise(
         id="3.6",
@@ -762,10 +1069,92 @@ register(
             ),
             Mistake(
                 "one-cut-for-all",
+                _cut_at_one_place(min),
+                "All rows are cut at one place. Each has an end of its own.",
+                also=(_cut_at_one_place(max),),
+            ),
+            Mistake(
+                "no-zero-no-end",
+                _rows_as(lambda row: row[: row.index(0)]),
+                "You look for the first 0 in a row that has none. What should come back for such a row?",
+                also=(
+                    lambda tokens: [row[: (row == 0).nonzero()[0]].tolist() for row in tokens],
+                    _rows_as(_until_zero_without_a_bound),
+                    lambda tokens: [_until_zero_without_a_bound(row) for row in tokens],
+                    _rows_as(lambda row: row[: next(place for place, token in enumerate(row) if token == 0)]),
+                    _rows_as(lambda row: row[: min(place for place, token in enumerate(row) if token == 0)]),
+                ),
+            ),
+            Mistake(
+                "smallest-for-the-end",
+                _rows_as(lambda row: row[: row.index(min(row))]),
+                "A row without any 0 is cut at its smallest token. It has not ended: keep all of it.",
+            ),
+            Mistake(
+                "rows-run-together",
+                _run_together,
+                "The rows run together. Each needs a list of its own, and a new one.",
+                also=(lambda tokens: [_run_together(tokens)] * len(tokens),),
+            ),
+            Mistake(
+                "rows-without-end-missing",
+                lambda tokens: [row[: row.index(0)] for row in tokens.tolist() if 0 in row],
+                "Rows without any 0 are missing in what you give back. They have not ended: keep all of them.",
+            ),
+            Mistake(
+                "a-piece-for-each-zero",
                 lambda tokens: [
-                    row[: min(_first_zero(other, len(other)) for other in tokens.tolist())] for row in tokens.tolist()
+                    row[:place] for row in tokens.tolist() for place, token in enumerate(row) if token == 0
                 ],
-                "All rows are cut where the first of them ends. Each has an end of its own.",
+                "You give back a piece for each 0. A row ends once: what should happen after its first 0?",
+            ),
+            Mistake(
+                "first-row-only",
+                lambda tokens: before_end(tokens)[:1],
+                "Only the first row comes back. Is the `return` inside the loop?",
+                also=(lambda tokens: before_end(tokens)[0],),
+            ),
+            Mistake(
+                "until-the-second-zero",
+                lambda tokens: [row[(row == 0).cumsum(0) <= 1].tolist() for row in tokens],
+                "You go on until the second 0. The text ends at the first.",
+            ),
+            Mistake(
+                "one-too-many-cut",
+                _rows_as(lambda row: row[: row.index(0) - 1] if 0 in row else row),
+                "The token just before the 0 is cut off as well. What does the number behind the colon of a slice say?",
+            ),
+            Mistake(
+                "zeros-for-the-rest",
+                lambda tokens: tokens * (tokens != 0).cumprod(dim=1),
+                "You write zeros over what follows the first 0, and the rows stay as long as they were. It should be "
+                "left out.",
+            ),
+            Mistake(
+                "lengths-given-back",
+                lambda tokens: [len(row) for row in before_end(tokens)],
+                "This is how many tokens stand before each end. Wanted are the tokens.",
+            ),
+            Mistake(
+                "split-as-text",
+                _rows_as(_digits_before_zero),
+                "Where tokens are written one behind the other, one like 10 comes apart, and its 0 looks like an end.",
+            ),
+            Mistake(
+                "along-the-batch",
+                _as_long_as(lambda kept: kept.cumprod(dim=0).sum(dim=1)),
+                "You count down the batch, from one row to the next. Where a row ends depends on its own tokens only.",
+                also=(
+                    _as_long_as(lambda kept: kept.cumprod(dim=1).sum(dim=0)),
+                    lambda tokens: [
+                        row[kept].tolist() for row, kept in zip(tokens, (tokens == 0).cumsum(0) == 0, strict=True)
+                    ],
+                ),
+            ),
+            Mistake(
+                "more-ends-than-rows",
+                _as_long_as(lambda kept: kept.cumprod(dim=1).sum(dim=0), strict=True),
+                "You come to more ends than there are rows. Each row has one.",
             ),
         ),
     )
@@ -789,11 +1178,14 @@ def _logits_and_gradient(answer: Callable, arguments: tuple) -> dict[str, object
     return outcome
 
 
+SWAYED = (325, 54, 3, 47, 290)  # networks whose guesses depend much on what they read before
+
+
 def _coins() -> list[tuple[Seq2Seq, Tensor, Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     patterns = ([True, False, False, True], [False, True, True, False, False, True], [True] * 5, [False] * 8)
     probes = []
-    for seed, (pattern, batch_size) in enumerate(zip((*patterns, patterns[1]), (3, 4, 5, 6, 1), strict=True), start=1):
+    for seed, pattern, batch_size in zip(SWAYED, (*patterns, patterns[1]), (3, 4, 5, 6, 1), strict=True):
         source = torch.randint(0, VOCABULARY, (batch_size, 9), generator=generator)
         target = torch.randint(0, VOCABULARY, (batch_size, len(pattern)), generator=generator)
         probes.append((random_model(seed).eval(), source, target, torch.tensor(pattern)))
@@ -819,24 +1211,65 @@ def _guess_never_read(model: Seq2Seq, source: Tensor, target: Tensor, coins: Ten
     return torch.cat(logits, dim=1)
 
 
+def _guesses_made_beforehand(forcing: float) -> Callable:
+    """A wrong answer that lets the network guess in a pass of its own, forced or not, before the one with coins."""
+
+    def answer(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
+        guesses = model(source, target, forcing).argmax(-1)
+        return model(source, torch.where(coins, target, guesses), 1.0)
+
+    return answer
+
+
 def _coins_as(change: Callable) -> Callable:
     """The right loop with the wrong coins."""
     return lambda model, source, target, coins: model(source, target, coins=change(coins))
 
 
-def _forced_as(next_hidden: Callable, first_token: Callable = start_tokens) -> Callable:
-    """A wrong loop, put together from the state that it hands on and the token that it begins with."""
+def _forced_as(
+    next_hidden: Callable = lambda new, first: new,
+    first_token: Callable = lambda source, target: start_tokens(source),
+    first_hidden: Callable = lambda hidden: hidden,
+    true_token: Callable = lambda target, t: target[:, t : t + 1],
+    choose: Callable = lambda logits: logits.argmax(-1),
+    coin: Callable = lambda coins, t: coins[t],
+    joined: Callable = lambda logits: torch.cat(logits, dim=1),
+    steps: Callable = lambda target: range(target.shape[1]),
+) -> Callable:
+    """A wrong loop: it begins, chooses, goes on or ends in another way."""
 
     def answer(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
-        first = model.encoder(source)
-        token, hidden, logits = first_token(target), first, []
-        for t, coin in enumerate(coins):
+        first = first_hidden(model.encoder(source))
+        token, hidden, logits = first_token(source, target), first, []
+        for t in steps(target):
             step_logits, new_hidden = model.decoder(token, hidden)
             logits.append(step_logits)
-            token, hidden = target[:, t : t + 1] if coin else step_logits.argmax(-1), next_hidden(new_hidden, first)
-        return torch.cat(logits, dim=1)
+            token = true_token(target, t) if coin(coins, t) else choose(step_logits)
+            hidden = next_hidden(new_hidden, first)
+        return joined(logits)
 
     return answer
+
+
+def _reads_what_it_should_write(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
+    """Coin t decides what step t reads: where it is True, the very token that this step should write."""
+    token, hidden, logits = start_tokens(source), model.encoder(source), []
+    for t in range(target.shape[1]):
+        step_logits, hidden = model.decoder(target[:, t : t + 1] if coins[t] else token, hidden)
+        logits.append(step_logits)
+        token = step_logits.argmax(-1)
+    return torch.cat(logits, dim=1)
+
+
+def _after_an_empty_step(logits: list[Tensor]) -> Tensor:
+    return F.pad(torch.cat(logits, dim=1), (0, 0, 1, 0))
+
+
+def _put_into_a_table(logits: list[Tensor]) -> Tensor:
+    table = torch.zeros(len(logits[0]), len(logits), VOCABULARY)
+    for t, step_logits in enumerate(logits):
+        table[:, t] = step_logits
+    return table
 
 
 register(
@@ -859,14 +1292,27 @@ register(
                 "Heads and tails have changed places: True means that the decoder reads the true token.",
             ),
             Mistake(
+                "guesses-made-beforehand",
+                _guesses_made_beforehand(0.0),
+                "Your guesses were made in a pass of their own, in which the decoder had read other tokens. A guess "
+                "follows from what was really read up to there.",
+                also=(_guesses_made_beforehand(1.0),),
+            ),
+            Mistake(
                 "coin-of-the-wrong-step",
                 _coins_as(lambda coins: coins.roll(-1)),
-                "You look at the next step's coin. Coin t is flipped after step t and decides what step t + 1 reads.",
+                "The coin that you ask is one too late. What step t + 1 reads is decided by coin t, which is flipped "
+                "after step t.",
+                also=(_forced_as(coin=lambda coins, t: coins[t + 1]),),
             ),
             Mistake(
                 "peeks-ahead",
                 _peeking,
                 "Where the coin says True, the decoder reads the very token that it should write next.",
+                also=(
+                    _forced_as(true_token=lambda target, t: target[:, t + 1][:, None]),
+                    _reads_what_it_should_write,
+                ),
             ),
             Mistake(
                 "one-coin-for-all-steps",
@@ -909,7 +1355,7 @@ register(
             ),
             Mistake(
                 "starts-from-the-target",
-                _forced_as(lambda new, first: new, first_token=lambda target: target[:, :1]),
+                _forced_as(first_token=lambda source, target: target[:, :1]),
                 "Your decoder first reads the first token of the target, which it should write. It begins with the "
                 "start token, 0.",
             ),
@@ -923,7 +1369,8 @@ register(
             Mistake(
                 "probabilities",
                 lambda model, source, target, coins: model(source, target, coins=coins).softmax(-1),
-                "These are probabilities. Logits are what comes before the softmax.",
+                "These are probabilities, or their logarithms. Logits are what comes before the softmax.",
+                also=(lambda model, source, target, coins: model(source, target, coins=coins).log_softmax(-1),),
             ),
             Mistake(
                 "tokens-given-back",
@@ -934,6 +1381,110 @@ register(
                 "always-forced",
                 _coins_as(torch.ones_like),
                 "Your decoder always reads the true token. Where the coin says False, it reads its own guess.",
+            ),
+            Mistake(
+                "true-token-of-the-step-before",
+                _forced_as(true_token=lambda target, t: target[:, t - 1 : t]),
+                "Where coin t says True, you take the token t - 1, and at the first step there is none. Which token "
+                "should step t have written?",
+                also=(_forced_as(true_token=lambda target, t: target[:, [t - 1]]),),
+            ),
+            Mistake(
+                "all-coins-at-once",
+                _forced_as(coin=lambda coins, t: coins),
+                "`if` asks for one truth value, and gets a tensor of several. Which of the coins decides here?",
+            ),
+            Mistake(
+                "token-without-its-axis",
+                _forced_as(true_token=lambda target, t: target[:, t]),
+                "A token that your decoder reads has no axis of steps. It takes tokens (B, 1): the start token, the "
+                "true ones and the guesses.",
+            ),
+            Mistake(
+                "another-start-token",
+                _forced_as(first_token=lambda source, target: torch.ones_like(target[:, :1])),
+                "Your decoder begins with a token of the source, or with another one. It first reads the start token, "
+                "0, whatever the source is.",
+                also=(
+                    _forced_as(first_token=lambda source, target: source[:, :1]),
+                    _forced_as(first_token=lambda source, target: source[:, -1:]),
+                ),
+            ),
+            Mistake(
+                "numbers-with-a-decimal-point-read",
+                _forced_as(first_token=lambda source, target: start_tokens(source).float()),
+                "Your decoder reads numbers with a decimal point, as `torch.zeros` gives them, and as logits are. "
+                "Tokens are whole numbers.",
+            ),
+            Mistake(
+                "one-start-for-all",
+                _forced_as(first_token=lambda source, target: start_tokens(source)[:1]),
+                "One start token is there for all the sources. Each needs one: (B, 1).",
+            ),
+            Mistake(
+                "encoder-left-out",
+                _forced_as(first_hidden=torch.zeros_like),
+                "Your decoder begins with a state of zeros. From where should it know the source?",
+            ),
+            Mistake(
+                "largest-over-another-axis",
+                _forced_as(choose=lambda logits: logits.argmax(1)),
+                "The logits of a token lie along the last axis. You look for the largest along another.",
+            ),
+            Mistake(
+                "maximum-as-a-pair",
+                _forced_as(choose=lambda logits: logits.max(-1)),
+                "`max` along an axis gives two things, the largest numbers and their places.",
+            ),
+            Mistake(
+                "steps-first",
+                lambda model, source, target, coins: model(source, target, coins=coins).transpose(0, 1),
+                "The logits are right, but yours begin with the axis of steps. The batch comes first: (B, T, V).",
+            ),
+            Mistake(
+                "one-axis-too-many",
+                _forced_as(joined=lambda logits: torch.stack(logits, dim=1)),
+                "The logits are right, but those of each step lie in a table of their own. What the decoder gives, (B, "
+                "1, V), has its axis of steps already.",
+                also=(_forced_as(joined=torch.stack),),
+            ),
+            Mistake(
+                "one-below-the-other",
+                _forced_as(joined=torch.cat),
+                "Your steps lie one below the other. Along which axis should they be joined?",
+            ),
+            Mistake(
+                "last-step-only",
+                _forced_as(joined=lambda logits: logits[-1]),
+                "What you give back are the logits of the last step alone. Keep those of all steps.",
+            ),
+            Mistake(
+                "one-too-short",
+                _forced_as(steps=lambda target: range(target.shape[1] - 1)),
+                "Your logits are those of one step too few. How many tokens has a target?",
+                also=(_forced_as(steps=lambda target: range(1, target.shape[1])),),
+            ),
+            Mistake(
+                "as-many-steps-as-rows",
+                _forced_as(steps=lambda target: range(len(target))),
+                "You take as many steps as there are rows: `len(target)` is how many examples it has.",
+            ),
+            Mistake(
+                "first-step-left-out",
+                _forced_as(steps=lambda target: range(1, target.shape[1]), joined=_after_an_empty_step),
+                "Your first step's logits are zeros, as if nothing had been written there. Does the loop begin at 1?",
+                also=(
+                    _forced_as(
+                        first_token=lambda source, target: target[:, :1],
+                        steps=lambda target: range(1, target.shape[1]),
+                        joined=_after_an_empty_step,
+                    ),
+                ),
+            ),
+            Mistake(
+                "step-does-not-fit",
+                _forced_as(joined=_put_into_a_table),
+                "What the decoder gives for a step is (B, 1, V), and the place where you put it is (B, V).",
             ),
         ),
     )
@@ -966,9 +1517,13 @@ def _only_the_next_place(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _from_the_front_without_error(output: Tensor, target: Tensor) -> Tensor:
-    wrong = output != target
-    first = wrong.int().argmax(dim=1, keepdim=True)
-    return (~wrong)[torch.arange(output.shape[1]) > first].double().mean()
+    first = (output != target).int().argmax(dim=1, keepdim=True)
+    return torch.arange(output.shape[1]) > first
+
+
+def _from_the_first_error_or_the_front(output: Tensor, target: Tensor) -> Tensor:
+    first = (output != target).int().argmax(dim=1, keepdim=True)
+    return torch.arange(output.shape[1]) >= first
 
 
 def _errors_before(output: Tensor, target: Tensor) -> Tensor:
@@ -987,10 +1542,31 @@ def _after_any_error(output: Tensor, target: Tensor) -> Tensor:
     return after
 
 
-def _mean_of_rows(output: Tensor, target: Tensor) -> float:
-    wrong, after = output != target, _errors_before(output, target) > 0
-    rows = after.any(1)
-    return (((~wrong) & after).sum(1)[rows] / after.sum(1)[rows]).mean().item()
+def _after_the_last_error(output: Tensor, target: Tensor) -> Tensor:
+    wrong = output != target
+    return (_errors_before(output, target) == wrong.sum(1, keepdim=True)) & (_errors_before(output, target) > 0)
+
+
+def _after_an_error_of_any_row(output: Tensor, target: Tensor) -> Tensor:
+    return _errors_before(output.flatten()[None], target.flatten()[None]).view_as(output) > 0
+
+
+def _shares_of_rows(output: Tensor, target: Tensor) -> Tensor:
+    """The share of each row, not a number where nothing comes after an error."""
+    after = _errors_before(output, target) > 0
+    return ((output == target) & after).sum(1) / after.sum(1)
+
+
+def _mean_of_rows_as(mean: Callable) -> Callable:
+    """A wrong mean of the rows' shares: `mean` gets them and says what becomes of those that are not a number."""
+    return lambda output, target: mean(_shares_of_rows(output, target), (output != target).any(1))
+
+
+def _divided_by(number: Callable) -> Callable:
+    """A wrong share: the right places after an error, divided by another number than that of all such places."""
+    return lambda output, target: (
+        ((output == target) & (_errors_before(output, target) > 0)).sum() / number(output, target)
+    )
 
 
 register(
@@ -1019,13 +1595,29 @@ register(
             ),
             Mistake(
                 "mean-of-rows",
-                _mean_of_rows,
+                _mean_of_rows_as(lambda shares, failed: shares.nanmean()),
                 "You average each row first. A row with one token left then weighs as much as a row with seven.",
+                also=(
+                    _mean_of_rows_as(lambda shares, failed: torch.where(failed, shares, 1.0).nanmean()),
+                    _mean_of_rows_as(lambda shares, failed: shares.nan_to_num(1.0).mean()),
+                    _mean_of_rows_as(lambda shares, failed: shares.nan_to_num(0.0).mean()),
+                    _mean_of_rows_as(lambda shares, failed: shares[failed].nan_to_num(0.0).mean()),
+                    _mean_of_rows_as(lambda shares, failed: shares[failed].mean()),
+                    _mean_of_rows_as(lambda shares, failed: shares.mean()),
+                ),
             ),
             Mistake(
                 "rows-without-error-counted",
-                _from_the_front_without_error,
-                "Rows without any error are counted from their second place on. They have nothing after an error.",
+                _after_as(_from_the_front_without_error),
+                "Rows without any error are counted as well. They have nothing after an error.",
+                also=(
+                    _after_as(_from_the_first_error_or_the_front),
+                    _after_as(
+                        lambda output, target: (
+                            (_errors_before(output, target) > 0) | (output == target).all(1, keepdim=True)
+                        )
+                    ),
+                ),
             ),
             Mistake(
                 "share-of-all-places",
@@ -1081,6 +1673,65 @@ register(
                 "zeros-left-out",
                 _after_as(lambda output, target: (_errors_before(output, target) > 0) & (target != 0)),
                 "You leave out the places whose target is 0. All places after the first error count.",
+            ),
+            Mistake(
+                "right-ones-only",
+                _after_as(lambda output, target: (output != target).cumsum(1) == 0),
+                "All the places that you count are right. What follows an error may be wrong, and counts as well.",
+                also=(_after_as(_after_the_last_error),),
+            ),
+            Mistake(
+                "up-to-the-first-error",
+                _after_as(lambda output, target: _errors_before(output, target) == 0),
+                "You count the places up to the first error, and rows without any. Which places come after it?",
+            ),
+            Mistake(
+                "errors-run-on",
+                _after_as(_after_an_error_of_any_row),
+                "An error counts for the rows below, too. Every row begins anew, without any error.",
+            ),
+            Mistake(
+                "one-for-each-row",
+                _shares_of_rows,
+                "You give back a share for each row. Wanted is one, of all such places together.",
+                also=(lambda output, target: _shares_of_rows(output, target).nan_to_num(0.0),),
+            ),
+            Mistake(
+                "divided-by-rows",
+                _divided_by(lambda output, target: len(output)),
+                "You divide by a number of rows. What you have counted are places.",
+                also=(_divided_by(lambda output, target: (output != target).any(1).sum()),),
+            ),
+            Mistake(
+                "other-places-right",
+                lambda output, target: ((output == target) | (_errors_before(output, target) == 0)).double().mean(),
+                "The places that should be left out count as right in yours. Have you made both sides alike there?",
+            ),
+            Mistake(
+                "share-that-comes-after",
+                lambda output, target: (_errors_before(output, target) > 0).double().mean(),
+                "This is the share of places that come after an error. Which share of these is right?",
+            ),
+            Mistake(
+                "counts-as-an-index",
+                _after_as(_errors_before),
+                "Whole numbers as an index pick rows. Places are picked by truth values: what must hold of a count?",
+                also=(_after_as(lambda output, target: (output != target).cumsum(1)),),
+            ),
+            Mistake(
+                "truth-values-subtracted",
+                _after_as(lambda output, target: (output != target).cumsum(1) - (output != target)),
+                "PyTorch does not subtract truth values. What are they as whole numbers?",
+            ),
+            Mistake(
+                "mean-of-truth-values",
+                lambda output, target: (output == target)[_errors_before(output, target) > 0].mean(),
+                "PyTorch takes no mean of truth values. What are they as numbers?",
+            ),
+            Mistake(
+                "percent",
+                lambda output, target: 100 * after_first_error(output, target),
+                "This is in per cent. A share lies between 0 and 1.",
             ),
         ),
     )

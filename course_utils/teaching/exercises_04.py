@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -88,6 +89,11 @@ def _clip_values(model: Seq2Seq) -> None:
 def _clip_each(model: Seq2Seq) -> None:
     for parameter in model.parameters():
         nn.utils.clip_grad_norm_([parameter], GRADIENT_CLIP)
+
+
+def _clip_each_part(model: Seq2Seq) -> None:
+    for part in (model.encoder, model.decoder):
+        nn.utils.clip_grad_norm_(part.parameters(), GRADIENT_CLIP)
 
 
 def _scale_always(model: Seq2Seq) -> None:
@@ -209,7 +215,9 @@ register(
             Mistake(
                 "each-parameter-clipped",
                 _step_as(clip=_clip_each),
-                "You clip each parameter's gradient by itself. The norm of all of them together is to be at most 1.",
+                "You clip the gradient of each parameter, or of each part, by itself. The norm of all of them together "
+                "is to be at most 1.",
+                also=(_step_as(clip=_clip_each_part),),
             ),
             Mistake(
                 "always-scaled",
@@ -225,8 +233,8 @@ register(
             Mistake(
                 "own-optimizer",
                 _step_as(own_optimizer=torch.optim.Adam),
-                "You make an optimizer of your own, and a new one in every step, which remembers nothing. Use the one "
-                "that you are given.",
+                "The weights are moved by something else, as a line of yours or an optimizer made in every step, which "
+                "remembers nothing. Use the optimizer that you are given.",
             ),
             Mistake(
                 "shifted-twice",
@@ -269,6 +277,29 @@ register(
                 "first-token-left-out",
                 _step_as(loss_of=lambda logits, target: token_loss(logits[:, 1:], target[:, 1:])),
                 "This is the loss of exercise 3.4, before it was mended: one place of every target has no part in it.",
+            ),
+            Mistake(
+                "loss-without-gradient",
+                _step_as(loss_of=lambda logits, target: token_loss(logits, target).detach()),
+                "Where you call `backward`, the loss no longer knows from which weights it came. Is there a detach(), "
+                "an item() or a no_grad() before?",
+                also=(_step_as(loss_of=lambda logits, target: token_loss(logits, target).item()),),
+            ),
+            Mistake(
+                "tokens-for-logits",
+                _step_as(loss_of=lambda logits, target: token_loss(logits.argmax(-1), target)),
+                "What you compare with the target has one number for each token. The loss needs all V logits of each.",
+            ),
+            Mistake(
+                "vocabulary-not-second",
+                _step_as(loss_of=F.cross_entropy),
+                "`F.cross_entropy` takes the second axis for the vocabulary. In (B, T, V) it is the last; `token_loss` "
+                "sees to that.",
+            ),
+            Mistake(
+                "model-for-its-parameters",
+                _step_as(clip=lambda model: nn.utils.clip_grad_norm_(model, GRADIENT_CLIP)),
+                "You hand over the model where its parameters are wanted.",
             ),
         ),
     )
@@ -384,6 +415,12 @@ def _epochs_seeded_by(seed_of: Callable[[int, int], int]) -> Callable:
     return answer
 
 
+def _steps_seeded_by(seed_of: Callable[[int, int], int]) -> Callable:
+    """A wrong stream: a generator for each step, whose seed is made of the run's seed and the step's number."""
+    by_number = _epochs_seeded_by(seed_of)
+    return lambda task, n_epochs, steps, batch_size, seed: by_number(task, n_epochs * steps, 1, batch_size, seed)
+
+
 def _epochs_numbered_through(task, n_epochs, steps, batch_size, seed):
     yield from _epochs_seeded_by(lambda seed, epoch: seed * n_epochs + epoch)(task, n_epochs, steps, batch_size, seed)
 
@@ -424,7 +461,7 @@ register(
             Mistake(
                 "same-in-each-step",
                 _same_in_each_step,
-                "Now even the steps repeat each other: the generator is made anew for each of them.",
+                "Now even the steps repeat each other. How often is a generator made, and how often a batch drawn?",
             ),
             Mistake(
                 "seed-and-epoch-added",
@@ -456,9 +493,9 @@ register(
             Mistake(
                 "epochs-numbered-through",
                 _epochs_numbered_through,
-                "You number the epochs of all runs through, and that holds as long as all are equally long. Of 2 "
-                "epochs, seed 3's first one is number 6, and so is seed 2's of 3. One generator for the whole run has "
-                "no such limit.",
+                "You give each epoch a number of its own for a seed, made from that of the run. It looks safe, and "
+                "another run, here one of 3 epochs, comes to the same number. One generator for the whole run has no "
+                "such limit.",
             ),
             Mistake(
                 "seed-ignored",
@@ -474,6 +511,12 @@ register(
                 "one-epoch",
                 _batches_as(lambda seed: torch.Generator().manual_seed(seed), lambda n_epochs, steps: steps),
                 "The examples are fresh, but they end after one epoch.",
+            ),
+            Mistake(
+                "seed-and-step-added",
+                _steps_seeded_by(lambda seed, step: seed + step),
+                "You make further seeds by adding small numbers to the run's own, and from 7 you come to 9. Runs with "
+                "different seeds should have nothing in common.",
             ),
         ),
     )
@@ -528,6 +571,9 @@ def _script(answer: Callable, arguments: tuple[list[float]]) -> object:
         return None
     if not isinstance(kept, Mapping):
         raise WrongAnswer(f"It should give back a state_dict, not a {type(kept).__name__}.")
+    for name, tensor in kept.items():
+        if not isinstance(tensor, Tensor):
+            raise WrongAnswer(f"A state_dict holds tensors, but in yours {name} is a {type(tensor).__name__}.")
     if len(trained) < n_epochs:
         raise WrongAnswer(f"The model is trained for {len(trained)} of {n_epochs} epochs.")
     if any(trainee is not model for trainee in trained):
@@ -592,6 +638,27 @@ def _untrained_weights_count(model, train_epoch, validation_loss, n_epochs):
 
     best = keep_best(model, train_epoch, measure, n_epochs)
     return untrained if untrained_loss < min(losses) else best
+
+
+def _first_best_of(first_best: float | None) -> Callable:
+    """A wrong search, which begins with a loss that others need not be below."""
+
+    def answer(model: nn.Module, train_epoch: Callable, validation_loss: Callable, n_epochs: int) -> dict[str, Tensor]:
+        best, best_loss = None, first_best
+        for _ in range(n_epochs):
+            train_epoch(model)
+            loss = validation_loss(model)
+            if loss < best_loss:
+                best, best_loss = copy.deepcopy(model.state_dict()), loss
+        return best
+
+    return answer
+
+
+def _untrained_weights(model, train_epoch, validation_loss, n_epochs):
+    untrained = copy.deepcopy(model.state_dict())
+    keep_best(model, train_epoch, validation_loss, n_epochs)
+    return untrained
 
 
 def _parameters_only(model, train_epoch, validation_loss, n_epochs):
@@ -689,6 +756,33 @@ register(
                 lambda model, train_epoch, validation_loss, n_epochs: keep_best(model, train_epoch, validation_loss, 1),
                 "Your function ends after the first epoch. Is its `return` inside the loop?",
             ),
+            Mistake(
+                "first-best-too-low",
+                _first_best_of(10.0),
+                "Nothing comes back from a run whose losses are all above 40. Below which first best_loss does every "
+                "loss lie?",
+            ),
+            Mistake(
+                "compared-with-none",
+                _first_best_of(None),
+                "Your first loss is compared with None. What could stand there that every loss is below?",
+            ),
+            Mistake(
+                "training-gives-no-loss",
+                lambda model, train_epoch, validation_loss, n_epochs: train_epoch(model) < math.inf,
+                "You compare what `train_epoch` gives back, and that is nothing. Which of the two functions measures?",
+            ),
+            Mistake(
+                "dictionary-cloned",
+                lambda model, train_epoch, validation_loss, n_epochs: model.state_dict().clone(),
+                "A state_dict is a dictionary, which has no such method. It is the tensors in it that must be copied.",
+                also=(lambda model, train_epoch, validation_loss, n_epochs: model.state_dict().deepcopy(),),
+            ),
+            Mistake(
+                "untrained-weights",
+                _untrained_weights,
+                "These are always the weights from before the first epoch. Is anything kept later on?",
+            ),
         ),
     )
 )
@@ -776,12 +870,21 @@ def _over_a_broken_number_of_batches(right: list[Tensor], batch_size: int, n: in
     return sum(batch.double().mean().item() for batch in right) / (n / batch_size)
 
 
+def _over_examples(right: list[Tensor], batch_size: int, n: int) -> float:
+    return sum(batch.double().mean().item() for batch in right) / n
+
+
+def _over_whole_batches(right: list[Tensor], batch_size: int, n: int) -> float:
+    return sum(batch.double().mean().item() for batch in right) / (n // batch_size)
+
+
 def _accuracy_as(
     ratio: float = 0.0,
     eval_mode: bool = True,
     restore: bool | None = True,
     batches: Callable[[int, int], int] = lambda n, batch_size: -(-n // batch_size),
     average: Callable[[list[Tensor], int, int], float] = _over_tokens,
+    back_in_the_loop: bool = False,
 ) -> Callable:
     """A wrong evaluation: one precaution left out, too few batches, or the wrong average of what was right."""
 
@@ -794,6 +897,8 @@ def _accuracy_as(
             some = slice(place * batch_size, (place + 1) * batch_size)
             with torch.no_grad():
                 right.append(model(source[some], target[some], ratio).argmax(-1) == target[some])
+            if back_in_the_loop:
+                model.train(was_training)
         if restore is None:
             model.train()
         elif restore:
@@ -804,12 +909,48 @@ def _accuracy_as(
 
 
 def _accuracies_as(**changes: object) -> tuple[Callable, ...]:
-    """The same wrong evaluation by those who also average the batches, or leave the model in its new mode."""
+    """The same wrong evaluation by those who also average the batches, or do not leave the model in its own mode."""
     return (
         _accuracy_as(**changes, average=_batch_means),
-        _accuracy_as(**changes, restore=False),
-        _accuracy_as(**changes, average=_batch_means, restore=False),
+        *(
+            _accuracy_as(**changes, average=average, restore=restore)
+            for average in (_over_tokens, _batch_means)
+            for restore in (False, None)
+        ),
     )
+
+
+def _outputs_as(
+    outputs_of: Callable,
+    measure: Callable = lambda outputs, target: (outputs == target).double().mean().item(),
+    joined: Callable = torch.cat,
+) -> Callable:
+    """A wrong evaluation: of what the model writes for a batch, of how it is joined, or of how it is measured."""
+
+    def answer(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
+        was_training = model.training
+        model.eval()
+        with torch.no_grad():
+            outputs = joined([outputs_of(model, batch, target) for batch in source.split(batch_size)])
+        model.train(was_training)
+        return measure(outputs, target)
+
+    return answer
+
+
+def _written(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
+    return model.generate(source, target.shape[1])
+
+
+def _slices_overlap(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> float:
+    was_training = model.training
+    model.eval()
+    right = []
+    for place in range(len(source)):
+        some = slice(place, place + batch_size)
+        right.append(_written(model, source[some], target) == target[some])
+    model.train(was_training)
+    return torch.cat(right).double().mean().item()
 
 
 register(
@@ -841,6 +982,8 @@ register(
                     _accuracy_as(eval_mode=False, average=_batch_means),
                     _accuracy_as(eval_mode=False, ratio=0.5),
                     _accuracy_as(eval_mode=False, ratio=0.5, average=_batch_means),
+                    _accuracy_as(eval_mode=False, ratio=1.0),
+                    _accuracy_as(eval_mode=False, ratio=1.0, average=_batch_means),
                 ),
             ),
             Mistake(
@@ -899,7 +1042,8 @@ register(
             Mistake(
                 "first-batch-only",
                 _accuracy_as(batches=lambda n, batch_size: 1),
-                "Only the first batch counts in yours. Is the `return` inside the loop?",
+                "Only the first batch counts in yours. Is the `return` inside the loop, or does every slice end where "
+                "the first one does?",
                 also=(_accuracy_as(batches=lambda n, batch_size: 1, average=_over_all_tokens),),
             ),
             Mistake(
@@ -918,6 +1062,7 @@ register(
                 "You average the batches' accuracies. The last batch is shorter, so its examples count for too much.",
                 also=(
                     _accuracy_as(average=_batch_means, restore=False),
+                    _accuracy_as(average=_batch_means, restore=None),
                     _accuracy_as(average=_over_a_broken_number_of_batches),
                 ),
             ),
@@ -925,6 +1070,66 @@ register(
                 "zeros-left-out",
                 _accuracy_without_zeros,
                 "You leave out the places whose target is 0. They count: a zero has to be written, too.",
+            ),
+            Mistake(
+                "mode-back-too-early",
+                _accuracy_as(back_in_the_loop=True),
+                "Dropout is off for the first batch only: the model goes back to its mode inside the loop.",
+            ),
+            Mistake(
+                "slices-overlap",
+                _slices_overlap,
+                "Your batches overlap, so most examples count several times. How far apart should they begin?",
+            ),
+            Mistake(
+                "not-divided",
+                _accuracy_as(average=lambda right, batch_size, n: torch.cat(right).sum().item()),
+                "This is how many tokens are right. The accuracy is their share.",
+            ),
+            Mistake(
+                "batches-added-up",
+                _accuracy_as(average=lambda right, batch_size, n: len(right) * _batch_means(right, batch_size, n)),
+                "You add up the accuracies of the batches, and do not divide by how many these are. Even their mean "
+                "would count the examples of the shorter one for too much.",
+                also=(_accuracy_as(average=_over_examples), _accuracy_as(average=_over_whole_batches)),
+            ),
+            Mistake(
+                "mean-of-truth-values",
+                _outputs_as(_written, measure=lambda outputs, target: (outputs == target).mean()),
+                "PyTorch takes no mean of truth values. What are they as numbers?",
+            ),
+            Mistake(
+                "other-number-of-tokens",
+                _outputs_as(lambda model, source, target: model.generate(source, source.shape[1])),
+                "Your outputs have not as many tokens as the targets. `generate` is told how many to write, and gives "
+                "back tokens, not logits.",
+                also=(
+                    _outputs_as(lambda model, source, target: model.generate(source, len(target))),
+                    _outputs_as(lambda model, source, target: model.generate(source, 8)),
+                ),
+            ),
+            Mistake(
+                "tensor-for-one-value",
+                _outputs_as(lambda model, source, target: model.generate(source, target)),
+                "A whole tensor stands where one value is wanted. `generate` asks how many tokens to write, `if` "
+                "whether one thing holds.",
+            ),
+            Mistake(
+                "batches-stacked",
+                _outputs_as(_written, joined=torch.stack),
+                "`stack` wants batches of one size, and the last one is shorter. What puts rows below rows?",
+            ),
+            Mistake(
+                "compared-with-all-targets",
+                _outputs_as(
+                    lambda model, source, target: (_written(model, source, target) == target).double(), joined=torch.cat
+                ),
+                "You compare the outputs of one batch with the targets of all. Which targets belong to it?",
+            ),
+            Mistake(
+                "logits-compared",
+                _outputs_as(lambda model, source, target: model(source, target[: len(source)], 0.0)),
+                "You compare logits with tokens. Which token has the model chosen?",
             ),
         ),
     )
@@ -936,6 +1141,14 @@ register(
 
 def perplexity(losses: list[float], tokens: list[int]) -> float:
     return math.exp(sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / sum(tokens))
+
+
+def _each_divided(losses: list[float], tokens: list[int]) -> list[float]:
+    return [loss / n for loss, n in zip(losses, tokens, strict=True)]
+
+
+def _looked_up(losses: list[float], tokens: list[int]) -> float:
+    return math.exp(sum(loss * tokens[losses.index(loss)] for loss in losses) / sum(tokens))
 
 
 register(
@@ -980,12 +1193,16 @@ register(
                     min(700, sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / len(losses))
                 ),
                 "You divide by the number of batches. Divide the summed loss by the number of tokens.",
+                also=(lambda losses, tokens: (torch.tensor(losses) * torch.tensor(tokens)).mean().exp(),),
             ),
             Mistake(
                 "never-divided",
                 lambda losses, tokens: math.exp(sum(loss * n for loss, n in zip(losses, tokens, strict=True))),
-                "You take the exponential of the loss of all tokens together. It wants the mean for one token.",
-                also=(lambda losses, tokens: math.exp(sum(losses)),),
+                "You take the exponential of a sum. It wants the mean for one token.",
+                also=(
+                    lambda losses, tokens: math.exp(sum(losses)),
+                    lambda losses, tokens: np.exp(np.dot(losses, tokens)),
+                ),
             ),
             Mistake(
                 "divided-after-the-exponential",
@@ -1003,6 +1220,11 @@ register(
                 "means-divided-by-tokens",
                 lambda losses, tokens: math.exp(sum(losses) / sum(tokens)),
                 "The losses are means already. Times its number of tokens, each becomes the loss of its whole batch.",
+                also=(
+                    lambda losses, tokens: math.exp(sum(_each_divided(losses, tokens))),
+                    lambda losses, tokens: math.exp(sum(_each_divided(losses, tokens)) / len(losses)),
+                    lambda losses, tokens: math.exp(sum(_each_divided(losses, tokens)) / sum(tokens)),
+                ),
             ),
             Mistake(
                 "base-two",
@@ -1019,6 +1241,67 @@ register(
                 lambda losses, tokens: sum(losses) / len(losses),
                 "This is the batches' mean loss, and every batch counts alike. Every token should, and perplexity is "
                 "the exponential of that.",
+            ),
+            Mistake(
+                "first-batch-only",
+                lambda losses, tokens: math.exp(losses[0]),
+                "This is the perplexity of the first batch alone. Is the `return` inside the loop?",
+            ),
+            Mistake(
+                "last-batch-only",
+                lambda losses, tokens: math.exp(losses[-1]),
+                "This is the perplexity of the last batch alone: is something begun anew for each batch?",
+            ),
+            Mistake(
+                "one-for-each-batch",
+                lambda losses, tokens: [math.exp(loss) for loss in losses],
+                "These are the perplexities of the batches. Wanted is one, over the tokens of all.",
+            ),
+            Mistake(
+                "perplexities-added-up",
+                lambda losses, tokens: sum(math.exp(loss) for loss in losses),
+                "You add up perplexities. It is losses that can be added, each for all its tokens; the exponential "
+                "comes last.",
+                also=(lambda losses, tokens: sum(math.exp(loss) * n for loss, n in zip(losses, tokens, strict=True)),),
+            ),
+            Mistake(
+                "exponential-of-each-batch",
+                lambda losses, tokens: (
+                    sum(math.exp(loss * n) for loss, n in zip(losses, tokens, strict=True)) / sum(tokens)
+                ),
+                "You take the exponential of what each batch has lost in all. It comes last, once, and of a mean.",
+            ),
+            Mistake(
+                "divided-twice",
+                lambda losses, tokens: math.exp(math.log(perplexity(losses, tokens)) / len(losses)),
+                "You divide by the number of tokens, and once more by that of the batches.",
+            ),
+            Mistake(
+                "whole-number-division",
+                lambda losses, tokens: math.exp(math.log(perplexity(losses, tokens)) // 1),
+                "Your mean loss is always a whole number. What does `//` leave of a quotient?",
+            ),
+            Mistake(
+                "looked-up-by-the-loss",
+                _looked_up,
+                "Where two batches have the same loss, you take the first one's number of tokens for both. How else do "
+                "a loss and its number come together?",
+            ),
+            Mistake(
+                "lists-multiplied",
+                lambda losses, tokens: math.exp(sum(losses * tokens) / sum(tokens)),
+                "Two lists cannot be multiplied. Which number belongs to which?",
+            ),
+            Mistake(
+                "exponential-of-a-list",
+                lambda losses, tokens: math.exp(losses),
+                "You take the exponential of a list. It wants one number: which?",
+                also=(lambda losses, tokens: torch.exp(losses),),
+            ),
+            Mistake(
+                "exponential-for-tensors",
+                lambda losses, tokens: torch.exp(math.log(perplexity(losses, tokens))),
+                "`torch.exp` takes tensors only, and yours is one of Python's own numbers.",
             ),
         ),
     )
@@ -1082,6 +1365,25 @@ def _resume_without(name: str) -> Callable:
     return answer
 
 
+def _resume_by(
+    load_model: Callable = lambda model, checkpoint: model.load_state_dict(checkpoint["model"]),
+    load_generator: Callable = lambda generator, checkpoint: generator.set_state(checkpoint["generator"]),
+) -> Callable:
+    """A wrong resumption: the model's or the generator's state put back in another way."""
+
+    def answer(checkpoint, model, optimizer, generator) -> None:
+        load_model(model, checkpoint)
+        optimizer.load_state_dict(checkpoint["optimizer"])
+        load_generator(generator, checkpoint)
+
+    return answer
+
+
+def _copied_into_the_parameters(model: Seq2Seq, checkpoint: dict) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.copy_(checkpoint["model"][name])
+
+
 register(
     Exercise(
         id="4.6",
@@ -1125,6 +1427,81 @@ register(
                 _resume_without("model"),
                 "The optimizer is back, but the model that you were handed has weights that were never trained. "
                 "(`model = …` would only give a name to another one.)",
+                also=(
+                    lambda checkpoint, model, optimizer, generator: optimizer.load_state_dict(checkpoint["optimizer"]),
+                ),
+            ),
+            Mistake(
+                "only-the-generator",
+                lambda checkpoint, model, optimizer, generator: generator.set_state(checkpoint["generator"]),
+                "The generator is back, but the model and the optimizer that you were handed are as they came. "
+                "(Neither what you change in the dictionary that `state_dict()` gives out nor `model.state_dict = …` "
+                "reaches them.)",
+            ),
+            Mistake(
+                "parameters-exchanged",
+                _resume_by(
+                    load_model=lambda model, checkpoint: model.load_state_dict(checkpoint["model"], assign=True)
+                ),
+                "The weights are back, and then they no longer move: the model has other parameters now than those "
+                "which the optimizer holds.",
+            ),
+            Mistake(
+                "generator-by-another-name",
+                _resume_by(
+                    load_generator=lambda generator, checkpoint: generator.load_state_dict(checkpoint["generator"])
+                ),
+                "A generator has no method of that name. What does `dir(generator)` list?",
+                also=(
+                    _resume_by(
+                        load_generator=lambda generator, checkpoint: generator.load_state(checkpoint["generator"])
+                    ),
+                    _resume_by(
+                        load_generator=lambda generator, checkpoint: generator.set_rng_state(checkpoint["generator"])
+                    ),
+                ),
+            ),
+            Mistake(
+                "state-for-a-seed",
+                _resume_by(load_generator=lambda generator, checkpoint: generator.manual_seed(checkpoint["generator"])),
+                "A seed is one number, and says where a generator begins. The checkpoint holds its state: where it "
+                "was.",
+            ),
+            Mistake(
+                "model-by-another-name",
+                _resume_by(load_model=lambda model, checkpoint: model.set_state(checkpoint["model"])),
+                "A model has no method of that name. `state_dict()` gives its state out: what takes one in?",
+                also=(_resume_by(load_model=lambda model, checkpoint: model.load(checkpoint["model"])),),
+            ),
+            Mistake(
+                "whole-checkpoint-loaded",
+                _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint)),
+                "You hand the model the whole checkpoint. Under which name are its weights?",
+            ),
+            Mistake(
+                "dictionary-with-a-dot",
+                _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint.model)),
+                "The checkpoint is a dictionary: what it holds is found by name, in square brackets.",
+            ),
+            Mistake(
+                "names-of-another-checkpoint",
+                _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint["model_state_dict"])),
+                "This checkpoint has no such name in it. Which three are given above?",
+                also=(
+                    _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint["state_dict"])),
+                    _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint["model_state"])),
+                ),
+            ),
+            Mistake(
+                "copied-with-gradients-on",
+                _resume_by(load_model=_copied_into_the_parameters),
+                "PyTorch lets nothing be written into a parameter while it keeps track of gradients. Who loads the "
+                "weights without that?",
+            ),
+            Mistake(
+                "loaded-from-no-file",
+                lambda checkpoint, model, optimizer, generator: torch.load(checkpoint),
+                "`torch.load` reads files. This checkpoint has been read already: it is a dictionary.",
             ),
         ),
     )

@@ -11,6 +11,7 @@ from statistics import NormalDist, fmean
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..evaluation import highest_rate as canonical_highest_rate
 from ..model import Seq2Seq
@@ -39,12 +40,14 @@ def _counted(
     smallest: int = 1,
     strings: Callable = lambda n_digits: N_DIGIT_VALUES**n_digits,
     places: Callable = lambda n_digits: range(n_digits - 1, -1, -1),
+    further: int = 0,
 ) -> Callable:
-    """A wrong input: another base, another smallest digit, other numbers of strings for each pair, other places."""
+    """A wrong input: another base, another smallest digit, other numbers of strings for each pair, other places; or
+    the pair that stands so much further on in the list."""
 
     def answer(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
         pair, rest = divmod(number, strings(n_digits))
-        return [*pairs[pair], *(rest // base**place % base + smallest for place in places(n_digits))]
+        return [*pairs[pair + further], *(rest // base**place % base + smallest for place in places(n_digits))]
 
     return answer
 
@@ -64,9 +67,25 @@ def _leading_places_left_out(number: int, pairs: list[tuple[int, int]], n_digits
     return [*pairs[pair], *digits]
 
 
+def _leading_places_left_out_and_turned_round(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    start, length, *digits = _leading_places_left_out(number, pairs, n_digits)
+    return [start, length, *reversed(digits)]
+
+
 def _nothing_taken_off(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
     pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
     return [*pairs[pair], *(rest // N_DIGIT_VALUES**place + 1 for place in reversed(range(n_digits)))]
+
+
+def _divided_to_fractions(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[float]:
+    pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
+    return [*pairs[pair], *(rest / N_DIGIT_VALUES**place % N_DIGIT_VALUES + 1 for place in reversed(range(n_digits)))]
+
+
+def _one_added_first(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    pair, rest = divmod(number, N_DIGIT_VALUES**n_digits)
+    places = reversed(range(n_digits))
+    return [*pairs[pair], *((rest + 1) // N_DIGIT_VALUES**place % N_DIGIT_VALUES for place in places)]
 
 
 def _pair_turns_fastest(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
@@ -134,7 +153,48 @@ register(
             Mistake(
                 "leading-places-left-out",
                 _leading_places_left_out,
-                "Digits are missing in front: a small number has as many places as a large one. The first ones are 1.",
+                "Digits are missing: a small number has as many places as a large one. Those in front are 1.",
+                also=(_leading_places_left_out_and_turned_round,),
+            ),
+            Mistake(
+                "a-place-too-many",
+                _counted(places=lambda n: range(n, -1, -1)),
+                "In front stands a digit too many. Which number has the first of your places, and which the last?",
+            ),
+            Mistake(
+                "last-place-left-out",
+                _counted(places=lambda n: range(n - 1, 0, -1)),
+                "The last digit is missing, the one that should turn fastest. Which number has its place?",
+            ),
+            Mistake(
+                "no-place-taken-off",
+                _input_as(lambda pair, digits: [*pair, *digits[-1:] * len(digits)]),
+                "All of your digits are the last one. What is left of the number when that one is taken off?",
+            ),
+            Mistake(
+                "one-added-first",
+                _one_added_first,
+                "You add 1 to the number or to its last digit, and the other digits still go from 0 to 8. In a source "
+                "each goes from 1 to 9.",
+                also=(_input_as(lambda pair, digits: [*pair, *(digit - 1 for digit in digits[:-1]), digits[-1]]),),
+            ),
+            Mistake(
+                "zero-is-nine",
+                _input_as(lambda pair, digits: [*pair, *(digit - 1 or N_DIGIT_VALUES for digit in digits)]),
+                "A remainder of 0 is a 9 in yours, and the other remainders stay as they are. The smallest remainder "
+                "stands for the smallest digit.",
+            ),
+            Mistake(
+                "base-eight",
+                _counted(8, strings=lambda n: 8**n),
+                "You count in eights. How many values has a digit that goes from 1 to 9?",
+                also=(_counted(8),),
+            ),
+            Mistake(
+                "divided-to-fractions",
+                lambda number, pairs, n_digits: pairs[number / N_DIGIT_VALUES**n_digits],
+                "`/` gives a number with a decimal point. Which division tells how often something fits as a whole?",
+                also=(_divided_to_fractions,),
             ),
             Mistake(
                 "nothing-taken-off",
@@ -154,14 +214,31 @@ register(
                 "pair.",
             ),
             Mistake(
-                "divided-by-pairs",
+                "no-such-pair",
                 _divided_by_pairs,
-                "You divide by the number of pairs. How many inputs stand behind each pair?",
+                "An index is beyond the end of its list. If it is that of the pair: how many inputs stand behind each "
+                "pair, and how often do so many fit into the number?",
+                also=(_counted(strings=lambda n: 9 * n),),
             ),
             Mistake(
                 "numbered-from-one",
                 lambda number, pairs, n_digits: input_at(number - 1, pairs, n_digits),
-                "This is the input before it: the first one has the number 0.",
+                "This is the input before it or after it: the first one has the number 0.",
+                also=(lambda number, pairs, n_digits: input_at(number + 1, pairs, n_digits),),
+            ),
+            Mistake(
+                "the-pair-before",
+                _counted(further=-1),
+                "The digits are right, and the pair is the one before. In a list, which number has the first pair?",
+            ),
+            Mistake(
+                "number-of-the-pair",
+                lambda number, pairs, n_digits: [
+                    number // N_DIGIT_VALUES**n_digits,
+                    *input_at(number, pairs, n_digits)[2:],
+                ],
+                "Your list begins with the number of the pair. Which start and which length has the pair of that "
+                "number?",
             ),
             Mistake(
                 "only-the-digits",
@@ -173,6 +250,12 @@ register(
                 _input_as(lambda pair, digits: [tuple(pair), *digits]),
                 "The pair stands in your list as one thing. A source is a plain list of numbers.",
                 also=(_input_as(lambda pair, digits: [pair, digits]),),
+            ),
+            Mistake(
+                "tuple-and-list-added",
+                _input_as(lambda pair, digits: tuple(pair) + digits),
+                "`+` joins two lists, or two tuples. A pair is a tuple, and your digits are a list.",
+                also=(_input_as(lambda pair, digits: digits + tuple(pair)),),
             ),
             Mistake(
                 "one-list-too-deep",
@@ -221,6 +304,11 @@ def _rate_where(
     return answer
 
 
+def _or_any(answer: Callable) -> Callable:
+    """The same wrong idea by someone who has read that any rate is possible where all inputs failed."""
+    return lambda errors, n: 1.0 if errors == n else answer(errors, n)
+
+
 def _at_most(errors: int, n: int, rate: float) -> float:
     return sum(_chance(k, n, rate) for k in range(errors + 1))
 
@@ -246,8 +334,33 @@ def _poisson(errors: int, n: int, rate: float) -> float:
     return sum(math.exp(-n * rate) * (n * rate) ** k / math.factorial(k) for k in range(errors + 1))
 
 
-def _bell_curve(deviations: float) -> Callable:
+def _with_errors_for_k(chance: Callable[[int, int, int, float], float]) -> Callable:
+    """A wrong bound: `chance` gets k, and uses `errors` in some of its places. Where all failed, it is 1."""
+    return _or_any(_rate_where(lambda errors, n, rate: sum(chance(k, errors, n, rate) for k in range(errors + 1))))
+
+
+def _none_left_out(errors: int, n: int, rate: float) -> float:
+    return sum(_chance(k, n, rate) for k in range(1, errors + 1))
+
+
+def _all_others_and_more(errors: int, n: int, rate: float) -> float:
+    return sum(math.comb(n, k) * rate**k * (1 - rate) ** n for k in range(errors + 1))
+
+
+def _multiplied(errors: int, n: int, rate: float) -> float:
+    return math.prod(_chance(k, n, rate) for k in range(errors + 1))
+
+
+def _chance_of_the_rate_seen(errors: int, n: int) -> float:
+    return _at_most(errors, n, errors / n)
+
+
+def _bell_curve(deviations: float, without_an_error: Callable | None = None) -> Callable:
+    """Where none failed and all did, `without_an_error` and 1 may stand in its place."""
+
     def answer(errors: int, n: int) -> float:
+        if without_an_error is not None and errors in (0, n):
+            return without_an_error(errors, n) if errors == 0 else 1.0
         rate = errors / n
         return rate + deviations * math.sqrt(rate * (1 - rate) / n)
 
@@ -258,11 +371,6 @@ def _wilson(errors: int, n: int, deviations: float = 1.645) -> float:
     rate, square = errors / n, deviations**2
     spread = deviations * math.sqrt(rate * (1 - rate) / n + square / (4 * n**2))
     return (rate + square / (2 * n) + spread) / (1 + square / n)
-
-
-def _or_any(answer: Callable) -> Callable:
-    """The same wrong idea by someone who has read that any rate is possible where all inputs failed."""
-    return lambda errors, n: 1.0 if errors == n else answer(errors, n)
 
 
 CLOSE = 0.02  # a rate that is off by no more has the right idea
@@ -328,6 +436,84 @@ register(
                 also=(_or_any(_rate_where(_chance)),),
             ),
             Mistake(
+                "errors-for-each-number",
+                _with_errors_for_k(lambda k, errors, n, rate: math.comb(n, errors) * rate**k * (1 - rate) ** (n - k)),
+                "Each term of your sum is for a number of errors of its own, and yet `errors` stands in all of them. "
+                "Where should it be the term's own number?",
+                also=(
+                    _with_errors_for_k(
+                        lambda k, errors, n, rate: math.comb(n, k) * rate**k * (1 - rate) ** (n - errors)
+                    ),
+                    _with_errors_for_k(
+                        lambda k, errors, n, rate: math.comb(n, k) * rate**errors * (1 - rate) ** (n - k)
+                    ),
+                ),
+            ),
+            Mistake(
+                "none-left-out",
+                _rate_where(_none_left_out),
+                "No error at all is good news, too: your sum leaves it out.",
+            ),
+            Mistake(
+                "one-more",
+                _rate_where(lambda errors, n, rate: _at_most(errors + 1, n, rate)),
+                "Your sum goes one number too far: it takes one error more than were seen.",
+                also=(_or_any(_rate_where(lambda errors, n, rate: _at_most(errors + 1, n, rate))),),
+            ),
+            Mistake(
+                "all-others-and-more",
+                _rate_where(_all_others_and_more),
+                "Some of your inputs fail, and as many are right as there are inputs. How many are left to be right?",
+                also=(_or_any(_rate_where(_all_others_and_more)),),
+            ),
+            Mistake(
+                "multiplied",
+                _or_any(_rate_where(_multiplied)),
+                "As soon as there is an error, your rate is 0. Chances of different numbers of errors are added up, "
+                "not multiplied; and to add up logarithms is to multiply.",
+                also=(_rate_where(_multiplied),),
+            ),
+            Mistake(
+                "formula-without-an-error",
+                _or_any(lambda errors, n: 1 - 0.05 ** (1 / (n - errors))),
+                "You bend the formula for a test without an error. With errors several outcomes are as good or better, "
+                "and their chances have to be added up.",
+                also=(
+                    lambda errors, n: 1 - 0.05 ** (1 / (n - errors)),
+                    lambda errors, n: 1 - 0.05 ** ((errors + 1) / n),
+                    _or_any(lambda errors, n: 1 - 0.05 ** ((errors + 1) / n)),
+                ),
+            ),
+            Mistake(
+                "chance-not-rate",
+                lambda errors, n: 1.0 if errors == n else 0.05,
+                "You give back a chance. At which rate does it come to 5 %?",
+                also=(_chance_of_the_rate_seen, lambda errors, n: 0.05),
+            ),
+            Mistake(
+                "one-halving",
+                lambda errors, n: 0.5,
+                "Your search ends after its first step. Does `return` stand inside the loop?",
+                also=(
+                    _or_any(lambda errors, n: 0.5),
+                    *(_rate_where(_at_most, halvings=1, end=end) for end in (min, max)),
+                    _or_any(_rate_where(_at_most, halvings=1)),
+                ),
+            ),
+            Mistake(
+                "always-zero",
+                lambda errors, n: 0.0,
+                "Your rate comes out as 0. At that rate so few errors are no surprise at all: is what you compute "
+                "there above what you compare it with?",
+                also=(_or_any(lambda errors, n: 0.0),),
+            ),
+            Mistake(
+                "share-of-the-right",
+                lambda errors, n: 1 - highest_rate(errors, n),
+                "This is 1 minus the rate: how low the share of right answers can be. How high can that of errors be?",
+                also=(_or_any(lambda errors, n: 1 - highest_rate(errors, n)),),
+            ),
+            Mistake(
                 "fewer-only",
                 _rate_where(_fewer),
                 "The number of errors that was seen is left out of your sum: `range` ends before its last number.",
@@ -336,7 +522,8 @@ register(
             Mistake(
                 "at-least-so-many",
                 _rate_where(_at_least),
-                "You add up at least so many errors. The bound asks for at most so many.",
+                "Your rate is always 1: at no rate does your sum fall below 5 %. Which numbers of errors should it add "
+                "up, from which to which?",
                 also=(_or_any(_rate_where(_at_least)),),
             ),
             Mistake(
@@ -370,7 +557,8 @@ register(
             Mistake(
                 "roles-swapped",
                 _rate_where(lambda errors, n, rate: _at_most(errors, n, 1 - rate)),
-                "Errors and right answers have changed places in your chance: which of the two comes with `rate`?",
+                "In your chance `rate` and `1 - rate` are not where they belong: which comes with the errors, which "
+                "with the right answers?",
             ),
             Mistake(
                 "lower-side",
@@ -381,8 +569,15 @@ register(
                 "normal-approximation",
                 _bell_curve(1.645),
                 "That is the bell curve's approximation. Without an error it says that the rate is 0, which nobody "
-                "knows.",
-                also=tuple(map(_bell_curve, (1.64, 1.96, *map(NormalDist().inv_cdf, (0.95, 0.975))))),
+                "knows, and with a few it is far off.",
+                also=(
+                    *map(_bell_curve, (1.64, 1.96, *map(NormalDist().inv_cdf, (0.95, 0.975)))),
+                    *(
+                        _bell_curve(deviations, without_an_error)
+                        for deviations in (1.64, 1.645, 1.96)
+                        for without_an_error in (highest_rate, lambda errors, n: 3 / n)
+                    ),
+                ),
             ),
             Mistake(
                 "other-approximation",
@@ -398,7 +593,7 @@ register(
                 "search end too soon? Halving an interval gets there.",
                 near=CLOSE,
                 also=(
-                    _in_steps(math.floor, 100),
+                    *(_in_steps(rounded, 100) for rounded in (math.ceil, math.floor)),
                     *(
                         _in_steps(rounded, steps)
                         for steps in (1_000, 10_000, 100_000)
@@ -502,6 +697,15 @@ def _rolled(target: Tensor) -> Tensor:
     return torch.roll(target, 1, 1)
 
 
+def _starting_with(first: Callable) -> Callable:
+    """A wrong count: the decoder itself is called, and begins with what `first` makes of the target."""
+    return _reading(lambda target: torch.cat([first(target), target[:, :-1]], dim=1))
+
+
+def _until_the_first_zero(guess: Tensor, target: Tensor) -> Tensor:
+    return ((guess != target) & ((target == 0).cumsum(dim=1) == 0)).any(dim=1)
+
+
 def _ties_fail(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
     logits = model(source, target, 1.0)
     return (logits.topk(2).values[..., 1] == logits.gather(-1, target[..., None])[..., 0]).any(1) | failing(
@@ -562,8 +766,15 @@ register(
             Mistake(
                 "not-shifted",
                 _reading(lambda target: target),
-                "Your decoder reads the very token that it should write. Its inputs are the target moved one place to "
-                "the right, with the start token in front.",
+                "Your decoder reads the very token that it should write, or one behind it. Its inputs are the target "
+                "moved one place to the right, with the start token in front.",
+            ),
+            Mistake(
+                "another-start",
+                _starting_with(lambda target: torch.ones_like(target[:, :1])),
+                "Your decoder reads the target one place late, as it should, but it begins with another token. With "
+                "which one does it begin when it writes?",
+                also=(_starting_with(lambda target: target[:, :1]),),
             ),
             Mistake(
                 "shifted-twice",
@@ -581,12 +792,16 @@ register(
             Mistake(
                 "zeros-left-out",
                 _failing_as(lambda guess, target: ((guess != target) & (target != 0)).any(dim=1)),
-                "You skip the places where the target is 0. A network that goes on writing there fails.",
+                "You skip the places where the target is 0, or all from the first 0 on. A network that goes on writing "
+                "there fails.",
+                also=(_failing_as(_until_the_first_zero),),
             ),
             Mistake(
-                "last-token-only",
+                "one-token-only",
                 _failing_as(lambda guess, target: guess[:, -1] != target[:, -1]),
-                "You look at the last token only. Forced, an error further left does not reach it.",
+                "You look at one token of each row, the last or the first. An error at another place does not show "
+                "there.",
+                also=(_failing_as(lambda guess, target: guess[:, 0] != target[:, 0]),),
             ),
             Mistake(
                 "start-token-left-out",
@@ -595,6 +810,11 @@ register(
                 ).any(dim=1),
                 "Your decoder begins with the target's first token. So nothing says whether it would have written that "
                 "one.",
+                also=(
+                    lambda model, source, target: (
+                        model.decoder(target, model.encoder(source))[0].argmax(-1)[:, :-1] != target[:, 1:]
+                    ).any(dim=1),
+                ),
             ),
             Mistake(
                 "shifted-again",
@@ -604,8 +824,13 @@ register(
                 also=(
                     _failing_as(lambda guess, target: (guess[:, 1:] != target[:, :-1]).any(dim=1)),
                     _failing_as(lambda guess, target: (guess != _rolled(target)).any(dim=1)),
-                    _failing_as(lambda guess, target: (guess != _shifted(target)).any(dim=1)),
                 ),
+            ),
+            Mistake(
+                "everyone-fails",
+                _failing_as(lambda guess, target: (guess != _shifted(target)).any(dim=1)),
+                "By your verdict every input fails, the right ones, too. Is it tokens that you compare, and those of "
+                "the same place?",
             ),
             Mistake(
                 "a-token-left-out",
@@ -623,6 +848,40 @@ register(
                 "logits-not-tokens",
                 lambda model, source, target: (model(source, target, 1.0) != target).any(dim=1),
                 "You hold logits against tokens. Which token wins at each place?",
+            ),
+            Mistake(
+                "other-shapes",
+                lambda model, source, target: (model(source, target, 1.0).argmax(-1, keepdim=True) != target).any(1),
+                "You compare a table with something of another shape. Is an axis of length 1 left at the guesses, or "
+                "is an axis of the target gone already?",
+            ),
+            Mistake(
+                "one-place-too-many",
+                lambda model, source, target: (model(target, source, 1.0).argmax(-1) != target).any(dim=1),
+                "You have guesses for more places than the target has. How many tokens does your decoder read, and "
+                "which?",
+            ),
+            Mistake(
+                "axis-not-there",
+                _failing_as(lambda guess, target: (guess != target).any(dim=2)),
+                "You name an axis that is no longer there. Which axes are left when a token is chosen at each place?",
+            ),
+            Mistake(
+                "maximum-as-a-pair",
+                lambda model, source, target: (model(source, target, 1.0).max(-1) != target).any(dim=1),
+                "Your comparison gives a single truth value. Are both of them tensors? With a `dim`, `max` gives two "
+                "things, the values and their places.",
+            ),
+            Mistake(
+                "rows-without-a-batch",
+                lambda model, source, target: model(source[0], target[0], 1.0),
+                "An axis is asked for that is not there. If you give single rows to the model: it takes batches, and a "
+                "batch of one row has two axes.",
+            ),
+            Mistake(
+                "first-input-only",
+                _failing_as(lambda guess, target: (guess != target).any(dim=1)[0]),
+                "This is the verdict on the first input. Does `return` stand inside a loop?",
             ),
             Mistake(
                 "how-many-tokens",
@@ -678,6 +937,14 @@ register(
                 "The decoder gives two things back, logits and its new state.",
             ),
             Mistake(
+                "higher-of-the-tied",
+                lambda model, source, target: (
+                    VOCABULARY - 1 - model(source, target, 1.0).flip(-1).argmax(-1) != target
+                ).any(dim=1),
+                "Where two tokens tie, you take the one with the higher number. The decoder takes the lower, as "
+                "`argmax` does; `topk` and `argsort` make no promise.",
+            ),
+            Mistake(
                 "ties-fail",
                 _ties_fail,
                 "You fail inputs whose right token only ties with another. The decoder takes the token with the lower "
@@ -728,6 +995,10 @@ def _whole(task: SubstringTask, pair: tuple[int, int], n: int) -> float:
     return task.pair_probability(*pair) * n // task.digit_strings
 
 
+def _times_their_number(shares: list[float]) -> float:
+    return sum(shares) * len(shares)
+
+
 def _all_pairs_looked_up(task: SubstringTask, errors: dict[tuple[int, int], int]) -> float:
     return sum(_share(task, pair, errors[pair]) for pair in task.pairs)
 
@@ -775,8 +1046,11 @@ register(
             Mistake(
                 "errors-left-out",
                 _rate_as(_drawn),
-                "You add up how often the pairs are drawn. How many of their inputs fail is not in your rate.",
-                also=(lambda task, errors: sum(task.pair_probability(*pair) for pair in task.pairs),),
+                "How often the pairs are drawn is in your rate. How many of their inputs fail is not.",
+                also=(
+                    lambda task, errors: sum(task.pair_probability(*pair) for pair in task.pairs),
+                    _rate_as(lambda task, pair, n: task.pair_probability(*pair) / task.digit_strings),
+                ),
             ),
             Mistake(
                 "divided-without-rest",
@@ -820,7 +1094,20 @@ register(
             Mistake(
                 "chances-left-out",
                 _rate_as(lambda task, pair, n: n / task.digit_strings),
-                "You add up the shares of the pairs' inputs that fail. How often does each pair come?",
+                "You take the shares of the pairs' inputs that fail. How often does each pair come?",
+                also=(_rate_as(lambda task, pair, n: n / task.digit_strings, fmean),),
+            ),
+            Mistake(
+                "keys-only",
+                lambda task, errors: sum(task.pair_probability(*pair) * n for pair, n in errors),
+                "A single number is taken for a pair. Going through a dictionary gives its keys alone, and a key is a "
+                "pair here: how do you get the numbers with them?",
+            ),
+            Mistake(
+                "each-pair-by-itself",
+                _rate_as(_share, list),
+                "This is what each pair adds to the rate. One number is asked for, over all pairs.",
+                also=(lambda task, errors: {pair: _share(task, pair, n) for pair, n in errors.items()},),
             ),
             Mistake(
                 "divided-by-pairs",
@@ -835,8 +1122,16 @@ register(
             Mistake(
                 "pairs-present-only",
                 lambda task, errors: _rate_as(_share)(task, errors) / _rate_as(_drawn)(task, errors),
-                "You divide by the chances of the pairs in `errors`. A pair that is not in it is drawn, too, and never "
+                "You take the pairs in `errors` for all there are. One that is not in it is drawn, too, and never "
                 "fails.",
+                also=(
+                    _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / task.size, _times_their_number),
+                ),
+            ),
+            Mistake(
+                "ten-digit-values",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 10 ** (task.length - 2)),
+                "You count ten values for each digit of a source. Which digits can stand there?",
             ),
             Mistake(
                 "always-so-many-digits",
@@ -932,7 +1227,7 @@ def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
 
 def _loop_as(
     fed: Callable = lambda first, found, latest: found,
-    seen: Callable = lambda first, failures: failures,
+    seen: Callable = lambda first, found, latest: latest,
     goes_on: Callable = lambda history, rounds: history[-1] and len(history) <= rounds,
     told: Callable = lambda history, found: history,
 ) -> Callable:
@@ -944,21 +1239,24 @@ def _loop_as(
         while goes_on(history, rounds):
             found = found + failures
             train(fed(first, found, failures))
-            failures = seen(first, count())
+            failures = seen(first, found, count())
             history.append(len(failures))
         return told(history, found)
 
     return answer
 
 
-def _counts_only_before_training(more: int, fed: Callable = lambda found, latest: found) -> Callable:
+def _counts_only_before_training(
+    more: int, fed: Callable = lambda found, latest: found, zero_told: bool = True
+) -> Callable:
     """A wrong loop: this many rounds more than are allowed, and no count behind the last training."""
 
     def answer(count: Callable, train: Callable, rounds: int) -> list[int]:
         found, history = [], []
         for _ in range(rounds + more):
             failures = count()
-            history.append(len(failures))
+            if failures or zero_told:
+                history.append(len(failures))
             if not failures:
                 break
             found = found + failures
@@ -1088,8 +1386,44 @@ register(
                 "You train on the failures of the first count for ever. What breaks later is never fed back.",
             ),
             Mistake(
+                "the-first-and-the-latest",
+                _loop_as(fed=lambda first, found, latest: first + latest),
+                "You train on the failures of the first count and of the latest. What the counts between have found "
+                "is forgotten again.",
+            ),
+            Mistake(
+                "known-ones-not-counted",
+                _loop_as(seen=lambda first, found, latest: [one for one in latest if one not in found]),
+                "A failure that was found before and fails again is missing in your numbers. How many are there in "
+                "each count, old and new?",
+            ),
+            Mistake(
+                "nothing-to-train-on",
+                _loop_as(fed=lambda first, found, latest: None),
+                "`train` gets None. `append` and `extend` change the list that they are called on, and give nothing "
+                "back.",
+            ),
+            Mistake(
+                "lists-in-a-set",
+                lambda count, train, rounds: len(set(count())),
+                "Inputs are lists, and these fit into no set and are no keys. Does it do harm if a failure is in your "
+                "list twice?",
+            ),
+            Mistake(
+                "returned-in-the-loop",
+                _loop_as(goes_on=lambda history, rounds: history[-1] and len(history) < 2),
+                "You end after one training, whatever the count says. Does `return` stand inside the loop?",
+            ),
+            Mistake(
+                "nothing-from-the-start",
+                _loop_as(told=lambda history, found: history if history[0] else []),
+                "Where nothing fails from the start, that has been counted, too. Which list has the number of that one "
+                "count?",
+                also=(_loop_as(told=lambda history, found: history if history[0] else 0),),
+            ),
+            Mistake(
                 "known-failures-only",
-                _loop_as(seen=lambda first, failures: [failure for failure in failures if failure in first]),
+                _loop_as(seen=lambda first, found, latest: [one for one in latest if one in first]),
                 "You stop when the inputs that failed at first are right. Others may have broken meanwhile: all that "
                 "the "
                 "count finds must be gone.",
@@ -1115,6 +1449,7 @@ register(
                 "never-stops-at-zero",
                 _loop_as(goes_on=lambda history, rounds: len(history) <= rounds),
                 "You go on when nothing fails any more. Zero is what we were waiting for.",
+                also=(_loop_as(goes_on=lambda history, rounds: any(history) and len(history) <= rounds),),
             ),
             Mistake(
                 "rounds-ignored",
@@ -1129,7 +1464,7 @@ register(
             ),
             Mistake(
                 "counted-once",
-                _loop_as(seen=lambda first, failures: first),
+                _loop_as(seen=lambda first, found, latest: first),
                 "You go on with the failures of the first count. What fails after a training, only another count says.",
             ),
             Mistake(
@@ -1161,6 +1496,13 @@ register(
                 "zero-not-told",
                 _loop_as(told=lambda history, found: history if history[-1] else history[:-1]),
                 "A count that finds nothing is missing in your list: it ends the loop before it is written down.",
+                also=(
+                    _counts_only_before_training(1, zero_told=False),
+                    _loop_as(
+                        goes_on=lambda history, rounds: history[-1],
+                        told=lambda history, found: history[:-1],
+                    ),
+                ),
             ),
             Mistake(
                 "trains-after-the-last-count",
@@ -1291,7 +1633,29 @@ register(
                 _filled_with(0),
                 "The number that you put in the right token's place can win. Logits may lie anywhere: what is below "
                 "all of them?",
-                also=tuple(_filled_with(-number) for number in (1, 10, 99, 100, 999, 1_000, 1e4, 1e7, 1e8, 1e9, 1e10)),
+                also=tuple(
+                    _filled_with(-number) for number in (1, 10, 50, 99, 100, 999, 1_000, 1e4, 1e7, 1e8, 1e9, 1e10)
+                ),
+            ),
+            Mistake(
+                "zeros-beside-the-right-one",
+                lambda logits, target: (
+                    (logits * F.one_hot(target, logits.shape[-1])).amax(-1)
+                    - logits.scatter(-1, target[..., None], -math.inf).amax(-1)
+                ).amin(dim=1),
+                "The right token's logit is the largest among zeros in yours. Where it is below 0, a zero wins.",
+            ),
+            Mistake(
+                "minus-infinity",
+                lambda logits, target: torch.full_like(logits[:, 0, 0], -math.inf),
+                "All your margins are minus infinity. Has the right token's own logit been overwritten before it is "
+                "read, or is the number in its place above all others?",
+            ),
+            Mistake(
+                "no-number",
+                lambda logits, target: torch.full_like(logits[:, 0, 0], math.nan),
+                "All your margins are nan. That is what 0 times infinity gives, and infinity minus infinity: put a "
+                "number in a token's place without computing with it.",
             ),
             Mistake(
                 "absolute",
@@ -1313,6 +1677,68 @@ register(
                 lambda logits, target: margin(logits.gather(-1, target), target),
                 "`gather` and `scatter` want an index with as many axes as the logits have. `target` has one less.",
                 also=(lambda logits, target: margin(logits.scatter(-1, target, -math.inf), target),),
+            ),
+            Mistake(
+                "other-shapes",
+                lambda logits, target: (
+                    logits.gather(-1, target[..., None]) - logits.scatter(-1, target[..., None], -math.inf).amax(-1)
+                ).amin(dim=1),
+                "You subtract tables of different shapes. Is the axis of length 1 still there that `gather` leaves, or "
+                "has one of the two lost an axis more?",
+            ),
+            Mistake(
+                "axis-in-the-wrong-place",
+                lambda logits, target: (
+                    logits.gather(-1, target[:, None])[:, 0] - logits.scatter(-1, target[:, None], -math.inf).amax(-1)
+                ).amin(dim=1),
+                "With your new axis all tokens of a row are looked up at its first place. Where does an axis belong "
+                "that lets each token be looked up at its own?",
+                also=(
+                    lambda logits, target: (
+                        logits.gather(-1, target[:, None])[:, 0]
+                        - logits.scatter(-1, target[..., None], -math.inf).amax(-1)
+                    ).amin(dim=1),
+                ),
+            ),
+            Mistake(
+                "tokens-for-places",
+                lambda logits, target: logits.gather(1, target[..., None]),
+                "Something asks for a place that is not there. Is a token taken for a place? The vocabulary has an "
+                "axis of its own.",
+                also=(lambda logits, target: logits[:, target],),
+            ),
+            Mistake(
+                "tokens-for-inputs",
+                lambda logits, target: logits[target],
+                "An index into the first axis is too large, and that is the axis of the inputs. Is it a token?",
+            ),
+            Mistake(
+                "indices-that-do-not-fit",
+                lambda logits, target: logits[torch.arange(len(logits)), torch.arange(logits.shape[1]), target],
+                "Your indices have shapes that do not fit each other. How would the numbers of the inputs have to "
+                "stand, so that each of them meets every place?",
+            ),
+            Mistake(
+                "maximum-over-places",
+                lambda logits, target: (
+                    logits.gather(-1, target[..., None])[..., 0]
+                    - logits.scatter(-1, target[..., None], -math.inf).amax(1)
+                ).amin(dim=1),
+                "What you subtract from a (B, T) has the vocabulary for its last axis. Over which axis does your "
+                "maximum go?",
+            ),
+            Mistake(
+                "token-for-logit",
+                lambda logits, target: (
+                    logits.gather(-1, target[..., None])[..., 0]
+                    - logits.scatter(-1, target[..., None], -math.inf).argmax(-1)
+                ).amin(dim=1),
+                "One of the two that you subtract is a token, not its logit.",
+                also=(
+                    lambda logits, target: (target - logits.scatter(-1, target[..., None], -math.inf).amax(-1)).amin(
+                        dim=1
+                    ),
+                ),
             ),
             Mistake(
                 "indexed-with-all-tokens",
@@ -1340,14 +1766,20 @@ register(
             Mistake(
                 "mean-over-places",
                 lambda logits, target: _leads(logits, target).mean(dim=1),
-                "You average over the places. One place where the right token loses spoils the output, however well "
-                "the "
-                "others stand.",
+                "You average over the places, or add them up. One place where the right token loses spoils the output, "
+                "however well the others stand.",
+                also=(lambda logits, target: _leads(logits, target).sum(dim=1),),
             ),
             Mistake(
-                "first-place",
+                "one-place-only",
                 lambda logits, target: _leads(logits, target)[:, 0],
-                "You look at the first place only.",
+                "You look at one place only, the first or the last.",
+                also=(lambda logits, target: _leads(logits, target)[:, -1],),
+            ),
+            Mistake(
+                "smallest-so-far",
+                lambda logits, target: margin(logits, target).cummin(dim=0).values,
+                "The smallest lead of one input is carried over to the next. Each input begins anew.",
             ),
             Mistake(
                 "mean-of-the-others",

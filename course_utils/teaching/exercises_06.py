@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ..evaluation import evaluate, token_accuracy, token_loss
 from ..model import Decoder, Encoder, Seq2Seq, start_tokens
 from ..museum import BATCH_SIZE, EXHIBITS, Exhibit
-from ..task import END_TOKEN
+from ..task import END_TOKEN, START_TOKEN
 from .comparison import brief, difference, normal
 from .engine import Exercise, Mistake, register
 from .probes import VOCABULARY, fill_at_random
@@ -318,6 +318,12 @@ def _exercise(
             also=tuple(_says(exercise_id, _after(ask, False)) for ask in asked_nowhere),
         ),
         Mistake(
+            "one-truth-value",
+            _says(exercise_id, lambda *_: bool(torch.zeros(2))),
+            "Python's `and`, `not`, `if`, and `==` between tuples, ask for one truth value, and you have many numbers. "
+            f"{TRUE_OR_FALSE}",
+        ),
+        Mistake(
             "turned-round",
             _says(exercise_id, lambda *given: not told["reference"](*given)[1]),
             "Your experiment tells them apart, but the wrong way round: True is for the bug.",
@@ -416,9 +422,32 @@ def _contradicts_itself(model: Seq2Seq, source: Tensor, _target: Tensor | None =
     return not torch.equal(model(source, output, 1.0).argmax(-1), output)
 
 
+def _contradicts_itself_steadily(model: Seq2Seq, source: Tensor, _target: Tensor) -> bool:
+    return torch.equal(model.generate(source, TOKENS), model.generate(source, TOKENS)) and _contradicts_itself(
+        model, source
+    )
+
+
 def _other_than_the_decoder(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
     inputs = torch.cat([start_tokens(source), target[:, :-1]], dim=1)
     return not torch.allclose(model(source, target, 1.0), model.decoder(inputs, model.encoder(source))[0])
+
+
+def _steadily_other_than_the_decoder(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    same = torch.allclose(model(source, target, 1.0), model(source, target, 1.0))
+    return same and _other_than_the_decoder(model, source, target)
+
+
+def _likeliest_token_moves(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    changed = _with_another_end(target)
+    before, again, after = (model(source, read, 1.0)[:, -1] for read in (target, target, changed))
+    return torch.equal(before, again) and not torch.equal(before.argmax(-1), after.argmax(-1))
+
+
+def _differs_by_a_tenth_at_the_end(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    changed = _with_another_end(target)
+    before, again, after = (model(source, read, 1.0)[:, -1] for read in (target, target, changed))
+    return torch.allclose(before, again) and ((before - after).abs().max() > 0.1).item()
 
 
 ASKED_BY_RATIO = tuple(  # whose words on what was tried differ
@@ -506,11 +535,28 @@ register(
                 _contradicts_itself,
                 "You find that decoding contradicts the forced model. So it does in other patients: there the decoding "
                 "is wrong, here the forcing.",
+                _contradicts_itself_steadily,
             ),
             "other-inputs": (
                 _other_than_the_decoder,
-                "You find that the decoder reads something else than the shifted target. That is so with another start "
-                "token, too. What does this patient read?",
+                "You find that the forced model does not do what the decoder does with the shifted target. Nor do "
+                "others: some answer any question in two ways, and one begins with another token. What does this "
+                "patient read?",
+                _steadily_other_than_the_decoder,
+            ),
+            "likeliest-tokens": (
+                _likeliest_token_moves,
+                "You compare the likeliest tokens, and one may stay the likeliest while all logits move. In which "
+                "numbers would every change show?",
+            ),
+            "too-large-a-tolerance": (
+                _differs_by_a_tenth_at_the_end,
+                "Where all logits are small you miss the bug. How much may two equal answers differ?",
+            ),
+            "left-the-vocabulary": (
+                _after(lambda model, source, target: model(source, target + 1, 1.0), True),
+                "A token that you make is none of the vocabulary, which goes from 0 to 6. Is there one after the last, "
+                "or before the first?",
             ),
         },
     )
@@ -557,6 +603,85 @@ def _padding_in_front_matters(model: Seq2Seq, source: Tensor) -> bool:
     lengths = torch.full((len(source),), source.shape[1])
     zeros, ones = (F.pad(source, (2, 0), value=value) for value in (0, 1))
     return not torch.allclose(model.encoder(zeros, lengths), model.encoder(ones, lengths))
+
+
+def _padded_in_front_is_otherwise(model: Seq2Seq, source: Tensor) -> bool:
+    lengths = torch.full((len(source),), source.shape[1])
+    return not torch.allclose(model.encoder(F.pad(source, (2, 0)), lengths), model.encoder(source, lengths))
+
+
+def _padding_changes_what_is_written_to_it(model: Seq2Seq, source: Tensor) -> bool:
+    zeros, ones = (model.generate(F.pad(source, (0, 2), value=value), TOKENS) for value in (0, 1))
+    return not torch.equal(zeros, ones)
+
+
+def _two_readings(length: int, change: Callable[[Tensor], Tensor]) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    """The states of padded sources read twice, and of what `change` makes of these, all with the same lengths."""
+
+    def read(model: Seq2Seq, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        padded, lengths = F.pad(source, (0, 2)), torch.full((len(source),), length)
+        first, again, other = (model.encoder(tokens, lengths) for tokens in (padded, padded, change(padded)))
+        return first, again, other
+
+    return read
+
+
+def _is_otherwise(read: Callable[..., tuple[Tensor, Tensor, Tensor]], steady: bool = False) -> Callable[..., bool]:
+    """Whether the last reading differs from the first; with `steady`, only where the first is what it was."""
+
+    def experiment(model: Seq2Seq, source: Tensor) -> bool:
+        first, again, other = read(model, source)
+        return not torch.allclose(first, other) and (not steady or torch.allclose(first, again))
+
+    return experiment
+
+
+def _next_tokens(padded: Tensor) -> Tensor:
+    return (padded + 1) % VOCABULARY
+
+
+def _other_padding(padded: Tensor) -> Tensor:
+    return torch.cat([padded[:, :TOKENS], _next_tokens(padded[:, TOKENS:])], dim=1)
+
+
+ALL_TOKENS_CHANGED = _two_readings(TOKENS, _next_tokens)
+PADDING_COUNTED = _two_readings(TOKENS + 2, _other_padding)
+
+
+def _without_padding(lengths_are_told: bool) -> Callable[..., bool]:
+    """Whether sources without any padding have another state when they are read again."""
+
+    def experiment(model: Seq2Seq, source: Tensor) -> bool:
+        lengths = torch.full((len(source),), source.shape[1]) if lengths_are_told else None
+        one, other = (model.encoder(source, lengths) for _ in range(2))
+        return not torch.allclose(one, other)
+
+    return experiment
+
+
+def _padding_of_one_row_matters(model: Seq2Seq, source: Tensor) -> bool:
+    lengths = torch.tensor([source.shape[1]])
+    return not torch.allclose(model.encoder(F.pad(source[:1], (0, 2)), lengths), model.encoder(source[:1], lengths))
+
+
+def _order_matters(model: Seq2Seq, source: Tensor) -> bool:
+    padded, lengths = F.pad(source, (0, 2)), torch.full((len(source),), source.shape[1])
+    return not torch.allclose(model.encoder(padded, lengths), model.encoder(padded.flip(0), lengths).flip(1))
+
+
+def _longer_company_matters(steady: bool) -> Callable[..., bool]:
+    """Whether a longer source below the others makes their states otherwise."""
+
+    def experiment(model: Seq2Seq, source: Tensor) -> bool:
+        lengths = torch.full((len(source) + 1,), source.shape[1])
+        lengths[-1] += 2
+        together = torch.cat([F.pad(source, (0, 2)), (torch.arange(source.shape[1] + 2) % VOCABULARY)[None]])
+        alone, again = (model.encoder(source, lengths[:-1]) for _ in range(2))
+        if steady and not torch.allclose(alone, again):
+            return False
+        return not torch.allclose(model.encoder(together, lengths)[:, :-1], alone)
+
+    return experiment
 
 
 def _alike_to_the_last_digit(model: Seq2Seq, source: Tensor) -> bool:
@@ -632,19 +757,43 @@ register(
         missed=_on_rows_alone,
         mistaken=_on_lengths,
         everywhere="Is it padding that you change? It stands at the end of a row, beyond the lengths that you give.",
-        nowhere="Is there padding, beyond the lengths that you give? And do you compare numbers? Shapes fit in every "
-        "exhibit.",
-        asked_nowhere=(lambda model, source: model.encoder(source),),
+        nowhere="Is there padding, beyond the lengths that you give? And do you compare numbers, those of the same "
+        "rows? Shapes fit in every exhibit.",
+        asked_nowhere=(lambda model, source: model.encoder(source), _order_matters),
         mistakes={
+            "other-tokens-as-well": (
+                _is_otherwise(ALL_TOKENS_CHANGED),
+                "Two of your calls differ in tokens that are no padding. These a healthy one reads, too: keep all of "
+                "them as they are, in all rows.",
+                _is_otherwise(ALL_TOKENS_CHANGED, steady=True),
+            ),
+            "padding-counted": (
+                _is_otherwise(PADDING_COUNTED),
+                "You find the healthy, too. Do the lengths that you give count the padding? Then it may be read.",
+                _is_otherwise(PADDING_COUNTED, steady=True),
+            ),
+            "no-padding": (
+                _without_padding(lengths_are_told=True),
+                "You find the one that remembers, and not the patient, which goes wrong over padding. Is there any, "
+                "beyond the lengths that you give?",
+                _without_padding(lengths_are_told=False),
+            ),
+            "left-the-vocabulary": (
+                _after(lambda model, source: model.encoder(F.pad(source, (0, 2), value=VOCABULARY)), True),
+                "A token that you make is none of the vocabulary, which goes from 0 to 6. Padding, too, has to be one "
+                "of these.",
+            ),
             "without-lengths": (
                 _lengths_are_not_told,
                 "You never tell the encoder the lengths. Without them a healthy one has to read the padding, too.",
                 _padding_changes_what_is_written,
+                _padding_changes_what_is_written_to_it,
             ),
             "padding-in-front": (
                 _padding_in_front_matters,
                 "You find the healthy, too. Of each row an encoder may read as many tokens as the length says, the "
                 "first ones. Does the padding stand behind them?",
+                _padded_in_front_is_otherwise,
             ),
             "to-the-last-digit": (
                 _alike_to_the_last_digit,
@@ -657,11 +806,13 @@ register(
                 "You find those to whom the other rows of a batch make a difference, or the batch before, and not the "
                 "patient. To it, only what stands in its own row does.",
                 _shorter_alone_is_otherwise,
+                _order_matters,
             ),
             "padding-matters": (
                 _padding_matters,
-                "You find that padding makes a difference. So it does in three other patients: two confuse rows with "
+                "You find that padding makes a difference. So it does in other patients, too: some confuse rows with "
                 "places, and one remembers. What else makes a difference to those?",
+                _padding_of_one_row_matters,
             ),
             "rows-among-themselves": (
                 _padding_matters_to_a_steady_one,
@@ -677,6 +828,8 @@ register(
                 _alone_is_otherwise,
                 "You find all to whom the rest of a batch makes a difference, the patient among them. To some it is "
                 "the other rows, to the patient the padding. Change one of the two, and keep the other.",
+                _longer_company_matters(steady=False),
+                _longer_company_matters(steady=True),
             ),
         },
     )
@@ -692,14 +845,39 @@ def forgets_its_state(model: Seq2Seq, source: Tensor) -> tuple[str, bool]:
     return "state-not-carried", forgetful and not torch.equal(_written(model, source, carries=True), written)
 
 
-def _written(model: Seq2Seq, source: Tensor, carries: bool) -> Tensor:
-    """What a greedy loop writes which carries the state on, as is right, or forgets it."""
-    hidden, token, tokens = model.encoder(source), start_tokens(source), []
+def _written(
+    model: Seq2Seq, source: Tensor, carries: bool, feeds_back: bool = True, start: int = START_TOKEN
+) -> Tensor:
+    """What a greedy loop writes which carries the state on, as is right, or forgets it; feeds back what it has
+    written, or reads the start token again; and begins with this token."""
+    hidden, token, tokens = model.encoder(source), torch.full_like(source[:, :1], start), []
     for _ in range(TOKENS):
         logits, new = model.decoder(token, hidden)
-        token, hidden = logits.argmax(-1), new if carries else hidden
-        tokens.append(token)
+        tokens.append(logits.argmax(-1))
+        token, hidden = tokens[-1] if feeds_back else token, new if carries else hidden
     return torch.cat(tokens, dim=1)
+
+
+def _writes_like(contrast: bool = False, **loop: Any) -> Callable[[Seq2Seq, Tensor], bool]:
+    """Whether `generate` writes what this loop would; with `contrast`, and not what the right one would."""
+
+    def experiment(model: Seq2Seq, source: Tensor) -> bool:
+        output = model.generate(source, TOKENS)
+        right = contrast and torch.equal(_written(model, source, carries=True), output)
+        return torch.equal(_written(model, source, **loop), output) and not right
+
+    return experiment
+
+
+def _contradicts_the_decoder(model: Seq2Seq, source: Tensor) -> bool:
+    output = model.generate(source, TOKENS)
+    inputs = torch.cat([start_tokens(source), output[:, :-1]], dim=1)
+    return not torch.equal(model.decoder(inputs, model.encoder(source))[0].argmax(-1), output)
+
+
+def _start_token_in_the_output(model: Seq2Seq, source: Tensor) -> bool:
+    tokens = torch.cat([start_tokens(source), _written(model, source, carries=False)[:, :-1]], dim=1)
+    return torch.equal(tokens, model.generate(source, TOKENS))
 
 
 def _written_as_if_forgetful(model: Seq2Seq, source: Tensor) -> bool:
@@ -754,6 +932,30 @@ register(
                 _contradicts_itself,
                 "You find that decoding contradicts the forced model. That is right, but so it does with every other "
                 "bug of decoding. Which one would write just what this patient writes?",
+                _contradicts_the_decoder,
+            ),
+            "another-bug's-loop": (
+                _writes_like(carries=True, feeds_back=False),
+                "Your loop writes what others write, and not, or not always, what this patient does. What does yours "
+                "hand on from step to step, and with which token does it begin?",
+                _writes_like(carries=False, feeds_back=False),
+                _writes_like(carries=True, start=1),
+                _writes_like(carries=False, start=1),
+                _writes_like(contrast=True, carries=True, start=1),
+                _writes_like(contrast=True, carries=True, feeds_back=False),
+                _writes_like(contrast=True, carries=False, feeds_back=False),
+            ),
+            "start-token-in-the-output": (
+                _start_token_in_the_output,
+                "What your loop has written begins with the start token, and what `generate` gives back does not.",
+            ),
+            "token-without-places": (
+                _after(lambda model, source: model.decoder(source[:, 0], model.encoder(source)), True),
+                "The decoder reads tokens (B, T), and at a single step (B, 1). Does yours have an axis for the places?",
+            ),
+            "decoder-gives-two": (
+                _after(lambda model, source: model.decoder(source[:, :1], model.encoder(source)).argmax(-1), True),
+                "The decoder gives two things back, logits and its new state.",
             ),
             "another-loop": (
                 _loop_is_another,
@@ -818,6 +1020,21 @@ def _two_answers_with_coins(model: Seq2Seq, source: Tensor, target: Tensor) -> b
     return not torch.equal(model(source, target), model(source, target))
 
 
+def _writes_otherwise(in_training_mode: bool) -> Callable[[Seq2Seq, Tensor, Tensor], bool]:
+    def experiment(model: Seq2Seq, source: Tensor, _target: Tensor) -> bool:
+        model.train(in_training_mode)
+        return not torch.equal(model.generate(source, TOKENS), model.generate(source, TOKENS))
+
+    return experiment
+
+
+def _likeliest_tokens_differ(model: Seq2Seq, source: Tensor, target: Tensor) -> bool:
+    model.eval()
+    hidden = model.encoder(source)
+    one, other = (model.decoder(target, hidden)[0].argmax(-1) for _ in range(2))
+    return not torch.equal(one, other)
+
+
 def _on_modes_and_coins(calls: list[Call]) -> str:
     return _on_modes(calls) or _on_coins(calls)
 
@@ -850,6 +1067,7 @@ register(
                 "They come in training mode, where dropout is meant to be on, and you leave them so in some calls. Do "
                 "you call `model.eval()` before the first?",
                 _modes_differ,
+                _writes_otherwise(in_training_mode=True),
             ),
             "coins-are-flipped": (
                 _two_answers_with_coins,
@@ -859,6 +1077,12 @@ register(
             "two-answers": (
                 _two_answers,
                 "Two answers to one question can also come from a memory. Which part of the model gives them?",
+                _writes_otherwise(in_training_mode=False),
+            ),
+            "likeliest-tokens": (
+                _likeliest_tokens_differ,
+                "You compare the likeliest tokens, and these may be the same where the logits are not. In which "
+                "numbers does every dropout show?",
             ),
             "encoder-alone": (
                 _encoder_differs,
@@ -931,6 +1155,23 @@ def _rows_change_places(loss: Callable, logits: Tensor, target: Tensor) -> bool:
     return torch.allclose(loss(logits, target), loss(changed, target))
 
 
+def _not_even_where_an_end_grows(loss: Callable, logits: Tensor, target: Tensor) -> bool:
+    changed = logits.clone()
+    changed[..., END_TOKEN] = FAR_MORE
+    return torch.allclose(loss(logits, target), loss(changed, target))
+
+
+def _as_if_without_ends(loss: Callable, logits: Tensor, target: Tensor) -> bool:
+    return torch.allclose(loss(logits, target), F.cross_entropy(logits.mT, target, ignore_index=END_TOKEN))
+
+
+def _asked_of_two_targets(loss: Callable, logits: Tensor, target: Tensor) -> None:
+    changed = target.clone()
+    changed[:, 2] = END_TOKEN
+    loss(logits, target)
+    loss(logits, changed)
+
+
 def _on_losses_missed(calls: list[tuple[Tensor, Tensor, Tensor]]) -> str:
     if any(loss.isnan() for *_, loss in calls):
         return " One of its losses is nan."
@@ -971,12 +1212,20 @@ register(
         everywhere="How much do you change, and how large a difference of the losses would you notice? And do the "
         "logits that you change belong to an end?",
         nowhere="Which logits should make no difference to it? Change only those.",
+        asked_nowhere=(_asked_of_two_targets,),
         mistakes={
             "no-end-tried": (
                 _other_logits_do_not_matter,
                 "Your experiment never shows the loss the token that matters. The targets that you are given do not "
                 "hold it, so put it there.",
                 _after(lambda loss, logits, target: loss(logits, target), True),
+                _not_even_where_an_end_grows,
+                _as_if_without_ends,
+            ),
+            "axes-of-cross-entropy": (
+                _after(lambda loss, logits, target: F.cross_entropy(logits, target), True),
+                "The loss takes logits (B, T, V), and `F.cross_entropy` wants the vocabulary as the second axis: "
+                "(B, V, T), or (N, V) with a target (N,).",
             ),
             "changes-others": (
                 _next_place_is_ignored,
@@ -1064,6 +1313,17 @@ def _score_is_off(evaluation: Callable, model: Seq2Seq) -> bool:
     return abs(evaluation(model, source, target).exact_match - BATCH_SIZE / len(source)) > 1e-9
 
 
+def _scores_are_off(evaluation: Callable, model: Seq2Seq) -> bool:
+    examples = _some_wrong(model, BATCH_SIZE + 1, 1)
+    return evaluation(model, *examples) != evaluate(model, *examples)
+
+
+def _spoilt_beyond_the_vocabulary(evaluation: Callable, model: Seq2Seq) -> None:
+    source, target = _some_wrong(model, BATCH_SIZE + 1, 0)
+    target[-1] = VOCABULARY
+    evaluation(model, source, target)
+
+
 def _sources_alone_are_moved(evaluation: Callable, model: Seq2Seq) -> bool:
     source, target = _some_wrong(model, BATCH_SIZE + 1, 1)
     scores = [evaluation(model, source, target), evaluation(model, source.flip(0), target)]
@@ -1143,7 +1403,7 @@ register(
         missed=_on_scores_missed,
         mistaken=_on_scores_mistaken,
         everywhere="Do you compare exact match alone? A loss that is summed up in another order differs in its last "
-        "digits. And do source and target move together?",
+        "digits. And do source and target move together, and is none left out?",
         asked_everywhere=(_asked_in_two_orders, _asked_of_others),
         asked_nowhere=(_asked_of_others,),
         nowhere="Which example weighs more than others in this patient's score? Move a wrong one there, and away.",
@@ -1174,8 +1434,14 @@ register(
             ),
             "score-is-off": (
                 _score_is_off,
-                "You find all whose exact match is not the share of right examples. What does this one depend on, and "
-                "the others do not?",
+                "You find others whose scores are off, too. What does the score of this one depend on, and that of the "
+                "others does not?",
+                _scores_are_off,
+            ),
+            "left-the-vocabulary": (
+                _after(_spoilt_beyond_the_vocabulary, True),
+                "A target that you spoil is none of the vocabulary, which goes from 0 to 6. What comes after the last "
+                "one?",
             ),
             "tokens-are-off": (
                 _tokens_are_off,
