@@ -989,7 +989,6 @@ def test_the_engine_judges_a_new_exercise(monkeypatch):
             difficulty=1,
             reference=lambda x: 2 * x,
             probes=lambda: [(2,), (3,)],
-            hints=("Twice.", "Add it to itself."),
             mistakes=(Mistake("squares", lambda x: x * x, "That is the square."),),
         )
     )

@@ -59,7 +59,6 @@ class Exercise:
     title: str
     minutes: int
     difficulty: int  # 1 to 3
-    hints: tuple[str, str]
     reference: Callable
     probes: Callable[[], list[tuple]]
     mistakes: tuple[Mistake, ...]

@@ -72,11 +72,6 @@ register(
         title="The target of a source",
         minutes=5,
         difficulty=1,
-        hints=(
-            "Give the parts names first: `start`, `length`, and a list `digits` of what follows them.",
-            "A slice goes from its first place to the place *after* its last: `digits[first : first + "
-            "how_many]`. How many zeros are missing after it?",
-        ),
         reference=solve,
         probes=_sources,
         mistakes=(
@@ -266,11 +261,6 @@ register(
         title="The size of the input space",
         minutes=10,
         difficulty=2,
-        hints=(
-            "Count the (start, length) pairs and the digit strings, each by itself. Every pair goes with every string.",
-            "Call the number of digits `d`, which is `n - 2`. How many lengths are there for start 0? For start 1? "
-            "Write that for any start, and add up over all of them. Which is the last?",
-        ),
         reference=count_inputs,
         probes=lambda: [(n,) for n in range(4, 12)],
         mistakes=(
@@ -417,10 +407,6 @@ register(
         title="Find the bug: the targets of a batch",
         minutes=10,
         difficulty=2,
-        hints=(
-            "Take one row with a short substring, for example start 1 and length 2. How many digits come back?",
-            "The places of the target are numbered 0, 1, 2, … With length 2, which of them hold digits?",
-        ),
         reference=solve_batch,
         probes=_batches,
         given=_one_too_many,
@@ -579,12 +565,6 @@ register(
         title="The chance of a (start, length)",
         minutes=5,
         difficulty=1,
-        hints=(
-            "Two draws, one after the other: multiply the chance of the start by the chance of the length "
-            "given that start.",
-            "There are 6 starts. With start 5, three digits are left, so the length is 2 or 3. With start 0 it"
-            " is one of 2, 3, …, 8.",
-        ),
         reference=TASK.pair_probability,
         probes=lambda: list(TASK.pairs),
         mistakes=(
@@ -911,12 +891,6 @@ register(
         title="A sampler without a loop",
         minutes=20,
         difficulty=3,
-        hints=(
-            "`torch.randint(low, high, (n_examples, 1), generator=generator)` leaves out `high`. Draw the starts "
-            "first; the number of possible lengths is then `7 - start`, another one in each row.",
-            "`torch.rand(…, generator=generator)` lies between 0 and 1. Take it times the row's number of lengths, and "
-            "round it down with `.long()`: which numbers can come out, and how likely is each?",
-        ),
         reference=_sampler_as(),
         probes=lambda: [(3,), (30_000,)],
         run=_sampler_properties,
@@ -1037,11 +1011,6 @@ register(
         title="Exact match",
         minutes=5,
         difficulty=1,
-        hints=(
-            "`output == target` is a table of True and False, one row for each example.",
-            "`.all(dim=…)` asks whether everything along one axis is True. Which axis runs over the tokens of "
-            "one example? A mean needs numbers: `.double()`.",
-        ),
         reference=exact_match,
         probes=_outputs_and_targets,
         mistakes=(
@@ -1210,10 +1179,6 @@ register(
         title="The token accuracy of writing only zeros",
         minutes=10,
         difficulty=2,
-        hints=(
-            "For one pair, which share of the eight target tokens is 0?",
-            "An expected value is a sum over the pairs: chance of the pair times value for the pair.",
-        ),
         reference=zeros_token_accuracy,
         probes=lambda: [()],
         run=_exact_number,

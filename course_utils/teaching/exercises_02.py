@@ -107,12 +107,6 @@ register(
         title="An embedding is a table look-up",
         minutes=5,
         difficulty=1,
-        hints=(
-            "A tensor of whole numbers can index another tensor. Or: the one-hot row of token 3 is zero "
-            "everywhere but at place 3; what does it select when multiplied with a table?",
-            "`torch.nn.functional.one_hot(tokens, V)` has shape (B, S, V), and `@` multiplies its last axis "
-            "with the first of (V, E). The product needs floats.",
-        ),
         reference=embed,
         probes=_tokens_and_tables,
         run=_with_gradients(embed),
@@ -326,10 +320,6 @@ register(
         title="One step of a GRU",
         minutes=20,
         difficulty=3,
-        hints=(
-            "Do both big products first, then split each into three with `.chunk(3, dim=1)`.",
-            "You have six pieces. Which two make r, and which two make z? Which piece alone does r multiply?",
-        ),
         reference=gru_cell,
         probes=_cells,
         run=_with_gradients(gru_cell),
@@ -585,12 +575,6 @@ register(
         title="The encoder",
         minutes=15,
         difficulty=2,
-        hints=(
-            "Three parts: `self.embedding` (nn.Embedding), `self.rnn` (nn.GRU) and a dropout for the embeddings. The "
-            "GRU drops out between its layers by itself, if it is told how much.",
-            "`nn.GRU(…, batch_first=True)` gives back two things: all outputs of the last layer, and the final state "
-            "of every layer. Which of them is `hidden`?",
-        ),
         reference=Encoder,
         probes=_encoders,
         run=_encoder_trial,
@@ -745,10 +729,6 @@ register(
         title="The parameters of a stack of GRU layers",
         minutes=10,
         difficulty=2,
-        hints=(
-            "One layer has `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`, each with three blocks for r, z, n.",
-            "The first layer's input is an embedding. Every further layer's input is a state.",
-        ),
         reference=count_gru_parameters,
         probes=lambda: [(2, 3, 1), (5, 3, 2), (128, 256, 3), (7, 11, 4), (2, 3, 5)],
         mistakes=(
@@ -896,11 +876,6 @@ register(
         title="The state after the last real token",
         minutes=10,
         difficulty=2,
-        hints=(
-            "Row 0 wants place `lengths[0] - 1`, row 1 wants `lengths[1] - 1`. Indexing with two tensors at "
-            "once picks one place per row.",
-            "For a table `a`, `a[[0, 1], [2, 0]]` picks `a[0, 2]` and `a[1, 0]`. Here the last axis is taken whole.",
-        ),
         reference=final_states,
         probes=_ragged,
         run=_with_gradients(final_states),
@@ -1084,12 +1059,6 @@ register(
         title="Find the bug: a batch sorted by length",
         minutes=10,
         difficulty=2,
-        hints=(
-            "Encode each row by itself, without its padding, and compare with what the batch gives. The numbers are "
-            "there. Where?",
-            "`order` says which row came to each place. You need the way back: `order.argsort()`. Which axis of "
-            "`hidden` is the batch?",
-        ),
         reference=encode_padded,
         probes=_padded_batches,
         run=_with_gradients(encode_padded),
@@ -1253,12 +1222,6 @@ register(
         title="A learned bridge",
         minutes=15,
         difficulty=3,
-        hints=(
-            "One example's states are `hidden[:, i]`. They have to lie side by side before you can reshape, so"
-            " the batch axis must come first.",
-            "After the product each row holds the new layers side by side. Give them an axis of their own. Where must "
-            "it stand in the state that you return?",
-        ),
         reference=bridge,
         probes=_bridges,
         run=_with_gradients(bridge),

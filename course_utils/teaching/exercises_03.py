@@ -87,11 +87,6 @@ register(
         title="One step of the decoder",
         minutes=10,
         difficulty=2,
-        hints=(
-            "Which of the three parts needs the state? Which one wants an axis that `token` does not have?",
-            "The GRU wants a time axis: `token[:, None]` is (B, 1). Its outputs are (B, 1, H): take the one position "
-            "out again.",
-        ),
         reference=decoder_step,
         probes=_steps,
         run=_step_trial,
@@ -260,10 +255,6 @@ register(
         title="The shifted target",
         minutes=5,
         difficulty=1,
-        hints=(
-            "For the target `4 9 2 0` the decoder reads `0 4 9 2`. Which token of the target is never read?",
-            "`torch.cat([…, …], dim=1)` of a column of zeros and all but the last column.",
-        ),
         reference=shift_right,
         probes=_targets,
         mistakes=(
@@ -432,11 +423,6 @@ register(
         title="Cross-entropy by hand",
         minutes=15,
         difficulty=2,
-        hints=(
-            "`logits.log_softmax(dim=…)`: along which axis do probabilities add up to 1?",
-            "`gather` picks one number per token: give it the target with an axis more, `target[..., None]`, "
-            "along the last axis.",
-        ),
         reference=by_hand,
         probes=_logits_and_targets,
         run=_without_the_ready_made,
@@ -630,11 +616,6 @@ register(
         title="Find the bug: a loss from somewhere else",
         minutes=10,
         difficulty=2,
-        hints=(
-            "This loss comes from a course whose targets begin with the start token. Do ours?",
-            "`logits` and `target` both have T places, and they belong together place by place. Which places does "
-            "`[:, 1:]` keep?",
-        ),
         reference=sequence_loss,
         probes=_sources_and_targets,
         run=_loss_and_gradient,
@@ -834,10 +815,6 @@ register(
         title="Greedy decoding",
         minutes=15,
         difficulty=2,
-        hints=(
-            "Two things go from step to step: a token and a state. Both are replaced at every step.",
-            "The first token is a column of zeros, (B, 1), as whole numbers. `logits.argmax(-1)` is again (B, 1).",
-        ),
         reference=greedy_decode,
         probes=_sources_for_decoding,
         run=_tokens,
@@ -1017,10 +994,6 @@ register(
         title="Find the bug: stopping at the end token",
         minutes=10,
         difficulty=1,
-        hints=(
-            "On the targets of this task the function is right. Try a row that goes on after its first 0.",
-            "It counts how many tokens are not 0. You need the place of the first 0 in each row, if there is one.",
-        ),
         reference=before_end,
         probes=_written,
         given=_zeros_dropped,
@@ -1278,10 +1251,6 @@ register(
         title="Teacher forcing by coin flip",
         minutes=20,
         difficulty=3,
-        hints=(
-            "Begin with your greedy decoder. Collect logits instead of tokens, and choose the next token by the coin.",
-            "`target[:, t : t + 1]` keeps the column's two axes, which `model.decoder` wants.",
-        ),
         reference=forced_by_coins,
         probes=_coins,
         run=_logits_and_gradient,
@@ -1575,10 +1544,6 @@ register(
         title="Accuracy after the first error",
         minutes=15,
         difficulty=3,
-        hints=(
-            "`(output != target).cumsum(dim=1)` counts the errors so far, this place included.",
-            "A place comes after an error if there was one *before* it: take the count without this place's own.",
-        ),
         reference=after_first_error,
         probes=_outputs_with_errors,
         mistakes=(

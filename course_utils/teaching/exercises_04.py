@@ -158,11 +158,6 @@ register(
         title="One training step",
         minutes=15,
         difficulty=2,
-        hints=(
-            "The four lines above did it once. From the second call on, the first call's gradient is still in `.grad`.",
-            "Which method puts the model into training mode, and which method of the optimizer clears `.grad`? Before "
-            "which of the four lines must each of them come?",
-        ),
         reference=train_step,
         # The second has an old gradient in `.grad`; the last has gradients so small that nothing is clipped.
         probes=lambda: [(1, 1.0, False), (2, 1.0, True), (3, 0.1, False)],
@@ -444,10 +439,6 @@ register(
         title="Find the bug: the batches of a run",
         minutes=10,
         difficulty=1,
-        hints=(
-            "Compare the first batch of the first epoch with the first batch of the second.",
-            "A `torch.Generator` that is made anew from the same seed begins at the beginning. When should it be made?",
-        ),
         reference=training_batches,
         probes=lambda: [(6, 2, 3, 5), (10, 3, 4, 7), (10, 12, 1, 6)],
         run=_freshness,
@@ -672,11 +663,6 @@ register(
         title="Find the bug: the best weights",
         minutes=10,
         difficulty=2,
-        hints=(
-            "Keep the best after epoch 1, train on, and look at what you kept. Has it changed?",
-            "`state_dict()` hands out the model's own tensors, and training changes them in place. How do you get "
-            "tensors that training does not touch?",
-        ),
         reference=keep_best,
         # Losses before training, after epoch 1, 2, …; none twice.
         probes=lambda: [
@@ -959,11 +945,6 @@ register(
         title="Evaluation without leakage",
         minutes=15,
         difficulty=2,
-        hints=(
-            "`model.generate(batch, n)` writes without seeing any target. `source.split(batch_size)` gives the"
-            " batches, the last one shorter.",
-            "`model.training` says which mode the model is in. Put all outputs together before you average.",
-        ),
         reference=accuracy_of,
         probes=_evaluations,
         run=_evaluation,
@@ -1157,10 +1138,6 @@ register(
         title="Perplexity over batches of several sizes",
         minutes=10,
         difficulty=2,
-        hints=(
-            "What is the total loss of a batch whose mean is 2 and which has 30 tokens?",
-            "Perplexity is `math.exp` of the mean loss per token. The exponential comes last.",
-        ),
         reference=perplexity,
         probes=lambda: [
             ([1.0, 3.0], [30, 10]),
@@ -1390,10 +1367,6 @@ register(
         title="Going on from a checkpoint",
         minutes=10,
         difficulty=2,
-        hints=(
-            "Adam remembers averages of the gradients, and the generator of the data remembers where it was.",
-            "Models and optimizers have `load_state_dict`, a `torch.Generator` has `set_state`.",
-        ),
         reference=resume,
         probes=lambda: [(1,), (2,)],
         run=_stop_and_go_on,

@@ -1,9 +1,10 @@
-"""Exercises of notebook 05: numbering, a bound, counting without decoding, a rate's measure, the loop, the margin."""
+"""Exercises of notebook 05: numbering, a bound, counting without decoding, a rate, the loop, the margin, all of it."""
 
 from __future__ import annotations
 
 import inspect
 import math
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from itertools import accumulate
@@ -14,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..evaluation import highest_rate as canonical_highest_rate
+from ..evaluation import mistakes
 from ..model import Seq2Seq
 from ..task import N_DIGIT_VALUES, SubstringTask
-from .comparison import brief
+from .comparison import brief, normal
 from .engine import Exercise, Mistake, register
 from .probes import VOCABULARY, left_as_found, random_model
 from .trials import WrongAnswer
@@ -114,12 +116,6 @@ register(
         title="The input with a given number",
         minutes=10,
         difficulty=1,
-        hints=(
-            "Every pair comes with as many digit strings. How often do they fit into the number, and what is left "
-            "over?",
-            "`divmod(number, 9**n_digits)` gives both. What is left is a number in base 9, whose digits run from 0 to "
-            "8. How do you get the last of them, and how the one before it?",
-        ),
         reference=input_at,
         probes=_numbers,
         mistakes=(
@@ -386,13 +382,6 @@ register(
         title="How high can the rate be?",
         minutes=20,
         difficulty=3,
-        hints=(
-            "With k errors at certain places the chance is `rate**k * (1 - rate) ** (n - k)`, and there are "
-            "`math.comb(n, k)` ways to choose the places. Add up what counts as so few errors.",
-            "The higher the rate, the smaller that chance. Halve the interval from 0 to 1 some 50 times: where the "
-            "chance "
-            "in the middle is still above 5 %, the rate you look for is higher.",
-        ),
         reference=highest_rate,
         probes=lambda: [(0, 100), (3, 50), (0, 7), (1, 20), (9, 400), (2, 4), (20, 20)],
         mistakes=(
@@ -724,14 +713,6 @@ register(
         title="Which inputs fail, without decoding",
         minutes=10,
         difficulty=2,
-        hints=(
-            "`model(source, target, teacher_forcing_ratio)` gives logits (B, T, V). At which ratio does the decoder "
-            "never "
-            "read a guess?",
-            "An input fails where any of its guesses is wrong. `.argmax(-1)` guesses as the decoder does, "
-            "`.any(dim=1)` "
-            "looks along a row.",
-        ),
         reference=failing,
         probes=_outputs_some_changed,
         run=_one_call,
@@ -1018,11 +999,6 @@ register(
         title="Find the bug: a rate and its measure",
         minutes=10,
         difficulty=2,
-        hints=(
-            "Try a network that always fails. Which rate should come out, and which does?",
-            "Once its pair is drawn, an example is any of that pair's digit strings. How many are these? (A "
-            "task has their number as `digit_strings`.)",
-        ),
         reference=rate_under_sampler,
         probes=_counts,
         given=_divided_by_all,
@@ -1329,12 +1305,6 @@ register(
         title="Feed the failures back",
         minutes=15,
         difficulty=2,
-        hints=(
-            "Two lists: the failures of the last count, which decide whether to go on, and all that were ever found, "
-            "which are trained on.",
-            "Count once before the loop, and in it once after each training. How many numbers are in the list after "
-            "`rounds` trainings?",
-        ),
         reference=until_none_fails,
         probes=lambda: [
             (([7, 300, 9_000], [[11, 12, 13, 14], [300, 15], []]), 9),  # it gets worse before it gets better
@@ -1595,12 +1565,6 @@ register(
         title="The margin of an input",
         minutes=15,
         difficulty=3,
-        hints=(
-            "At each place, two logits matter: that of the right token, and the largest of all the others. Which place "
-            "decides about the whole input?",
-            "`gather` picks the right token's logit, and `scatter` puts a number in its place. Which number can never "
-            "be the largest, wherever the logits lie?",
-        ),
         reference=margin,
         probes=_logits,
         mistakes=(
@@ -1830,6 +1794,89 @@ register(
                 "whole-batch",
                 lambda logits, target: _leads(logits, target).min(),
                 "This is one number for the whole batch. Each input has a margin of its own.",
+            ),
+        ),
+    )
+)
+
+
+# 5.7: what is judged is what a network of the reader's own has learned to write, on every input of the short task.
+
+
+SHORT = SubstringTask(6)
+WRONG_AT_MOST = 0.05
+AT_ONCE = 2_187  # inputs of every pair among them
+
+
+def write(source: Tensor) -> Tensor:
+    """Stands for a network that has learned the whole rule."""
+    return SHORT.solve(source)
+
+
+def _every_short_input() -> list[tuple[Tensor]]:
+    order = torch.randperm(SHORT.size, generator=torch.Generator().manual_seed(0))
+    return [(SHORT.inputs(0, SHORT.size)[order],)]
+
+
+def _learned(answer: Callable, arguments: tuple[Tensor]) -> object:
+    """Whether nearly all of what is written is right; if not, what it is like."""
+    (source,) = arguments
+    written = []
+    for some in source.split(AT_ONCE):
+        tokens = normal(answer(some))
+        if tokens is None:
+            return None
+        wanted = len(some), SHORT.n_digits
+        if not isinstance(tokens, Tensor) or tokens.shape != wanted or tokens.is_floating_point():
+            got = f"{tuple(tokens.shape)}, {tokens.dtype}" if isinstance(tokens, Tensor) else type(tokens).__name__
+            raise WrongAnswer(f"For sources {tuple(some.shape)} it should give back whole numbers {wanted}, not {got}.")
+        written.append(tokens.long())
+    output, target = torch.cat(written), SHORT.solve(source)
+    if (output == output[0]).all():
+        raise WrongAnswer(f"Whatever the source is, {output[0].tolist()} is written.")
+    found = mistakes(source, output, target)
+    if len(found) > WRONG_AT_MOST * len(source):
+        kind, n = Counter(mistake.kind for mistake in found).most_common(1)[0]
+        first = next(mistake for mistake in found if mistake.kind == kind)
+        raise WrongAnswer(
+            f"{len(found):,} of {len(source):,} inputs come out wrong. Most often ({n:,} times): {kind}, as in\n"
+            f"source    {first.source}\nyours     {first.output}\nexpected  {first.target}"
+        )
+    return True
+
+
+def _written_as(tokens: Callable) -> Callable:
+    """A wrong writer: what it makes of the right tokens."""
+    return lambda source: tokens(SHORT.solve(source))
+
+
+register(
+    Exercise(
+        id="5.7",
+        title="All of it, on one page",
+        minutes=60,
+        difficulty=3,
+        reference=write,
+        probes=_every_short_input,
+        run=_learned,
+        mistakes=(
+            Mistake(
+                "only-zeros",
+                _written_as(torch.zeros_like),
+                "Your network writes zeros for everything. In training, did the decoder read the very tokens that it "
+                "should write? Then copying is all that it has learned.",
+            ),
+            Mistake(
+                "logits-for-tokens",
+                _written_as(lambda tokens: F.one_hot(tokens, 10).float()),
+                "What you give back is not one token for each place. From logits, `argmax` takes the likeliest.",
+            ),
+            Mistake(
+                "start-token-written",
+                _written_as(lambda tokens: F.pad(tokens, (1, 0))),
+                "You give back another number of tokens, or rows and columns changed places. The start token is read, "
+                "and not written.",
+                also=(_written_as(lambda tokens: tokens.T), _written_as(lambda tokens: F.pad(tokens, (0, 4)))),
             ),
         ),
     )

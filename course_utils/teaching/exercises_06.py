@@ -481,12 +481,6 @@ register(
         title="Diagnose me: too good to be true",
         minutes=15,
         difficulty=2,
-        hints=(
-            "What would make the task that easy? Think of what the decoder reads at a step when it is forced, and of "
-            "the token that it is to write there.",
-            "Change a token of the target that the decoder should not have read when it writes a certain place, and "
-            "look at that place. And ask the same question twice first: some answer it in two ways.",
-        ),
         reference=sees_the_answer,
         beside=_tokens(2),
         everywhere="Which target tokens may the decoder have read before it writes a token, and which not?",
@@ -746,12 +740,6 @@ register(
         title="Diagnose me: worse in company",
         minutes=20,
         difficulty=3,
-        hints=(
-            "`model.encoder(padded, lengths)`: what may the encoder take notice of, and what not?",
-            "Keep everything as it is, lengths too, and change only what stands in the padding. Three others notice "
-            "that as well: one remembers the last call, and two confuse rows with places. What would each of these do "
-            "that the patient does not? (Of the rows above it, the first row of a batch shows nothing.)",
-        ),
         reference=reads_padding,
         beside=_tokens(1),
         missed=_on_rows_alone,
@@ -908,12 +896,6 @@ register(
         title="Diagnose me: good advice, bad deeds",
         minutes=20,
         difficulty=3,
-        hints=(
-            "Several bugs make decoding contradict the model. Which one would write, token by token, what this patient "
-            "writes?",
-            "Write the greedy loop with the bug that you suspect, over `model.encoder` and `model.decoder`, and "
-            "compare it with `model.generate`. Does the right loop write something else?",
-        ),
         reference=forgets_its_state,
         beside=_tokens(1),
         everywhere="What does a healthy one hand on from step to step, that this patient does not?",
@@ -1050,11 +1032,6 @@ register(
         title="Diagnose me: two minds",
         minutes=15,
         difficulty=2,
-        hints=(
-            "The same call gives two answers. Which things may differ between two calls: random numbers, or a memory?",
-            "In training mode two answers are as it should be. In evaluation mode, ask the encoder and the decoder "
-            "apart: whose second answer is another, though it was given the same?",
-        ),
         reference=drops_when_it_should_not,
         beside=_tokens(2),
         everywhere="Is the second call given just what the first one was? And do you compare the numbers that come?",
@@ -1199,12 +1176,6 @@ register(
         title="Diagnose me: a loss without an end",
         minutes=15,
         difficulty=2,
-        hints=(
-            "Nobody has told these models that they should have stopped. Of which token does such a loss take no "
-            "notice? Does the target that you are given hold it?",
-            "Make the target hold the token that you suspect, at a place or two. Then there are two sets of logits, "
-            "different at those places alone, which such a loss does not tell apart, and a healthy one does.",
-        ),
         reference=the_end_does_not_count,
         beside=_logits_and_target,
         missed=_on_losses_missed,
@@ -1391,12 +1362,6 @@ register(
         title="Diagnose me: a score with a preference",
         minutes=20,
         difficulty=3,
-        hints=(
-            "The patient takes its examples in batches of 64. In which batch would an example weigh more than in "
-            "another?",
-            "Make so many examples that the last batch is a small one. What `model.generate` writes, the model gets "
-            "right. Let one example be wrong, and move it: what a fair score says cannot depend on where it stands.",
-        ),
         reference=depends_on_the_order,
         beside=_one_that_counts_on,
         other_right_ones=(_last_one_is_worth_a_half,),

@@ -366,6 +366,34 @@ def margin_of_every_wrong_token(logits, target):
     )
 
 
+# 5.7 All of it, on one page: these stand for networks, which a test would have to train first
+
+
+SHORT = SubstringTask(6)
+
+
+def writes_lists(source):
+    return [row[2 + row[0] : 2 + row[0] + row[1]] + (4 - row[1]) * [0] for row in source.tolist()]
+
+
+def writes_in_numpy(source):
+    return SHORT.solve(source).numpy()
+
+
+def writes_short_integers(source):
+    return SHORT.solve(source).to(torch.int8)
+
+
+def writes_token_by_token(source):
+    places = [SHORT.solve(source)[:, place : place + 1] for place in range(4)]
+    return torch.cat(places, dim=1)
+
+
+def writes_wrong_now_and_then(source):
+    target = SHORT.solve(source)
+    return torch.where(source[:, 2:].sum(dim=1, keepdim=True) > 30, target.flip(1), target)
+
+
 ANSWERS = {
     "5.1": [
         input_by_dividing_again_and_again,
@@ -418,5 +446,12 @@ ANSWERS = {
         margin_of_log_probabilities,
         margin_of_every_wrong_token,
         margin_with_the_least_number,
+    ],
+    "5.7": [
+        writes_lists,
+        writes_in_numpy,
+        writes_short_integers,
+        writes_token_by_token,
+        writes_wrong_now_and_then,
     ],
 }
