@@ -9,6 +9,8 @@ from torch import nn
 from course_utils import SubstringTask, token_loss
 from course_utils.teaching import EXERCISES, check
 
+SHORT = SubstringTask(6)
+
 sample = EXERCISES["1.5"].reference
 
 
@@ -889,6 +891,14 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("6.5", with_an_end_at_place_2(one_more_logit), "The patient: your experiment finds nothing, and the bug is"),
         ("6.6", sets_the_batch_size, "takes model, source, target, and nothing else"),
         ("6.6", compares_all_scores_at_once, "exact match alone"),
+        (
+            "5.7",
+            lambda source: SHORT.solve(source).roll(1, 1),
+            "39,357 of 39,366 inputs come out wrong. Most often (32,805 times): stopped too early",
+        ),
+        ("5.7", lambda source: SHORT.solve(source).float(), "whole numbers (2187, 4), not (2187, 4), torch.float32"),
+        ("5.7", lambda source: "tokens", "whole numbers (2187, 4), not str"),
+        ("5.7", lambda source: print(), "it gives back None"),
     ],
 )
 def test_an_unnamed_wrong_answer_is_refused_by_the_property_it_lacks(name, answer, words):

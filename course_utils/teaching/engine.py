@@ -177,7 +177,7 @@ def _not_yet(
 ) -> Result:
     """What is said of an answer that is wrong: where it differs first, and by which mistake, if that is recognised."""
     case = next(number for number, words in enumerate(found) if words)
-    mistake = _recognised(exercise, probes, expected, trials)
+    mistake = _recognised(exercise, probes, expected, trials, found)
     compared = None if trials[case].failure else tables(expected[case].value, trials[case].value)
     inputs = _inputs(exercise, probes[case])
     words = f" {mistake.message}" if mistake else " here it differs." if inputs and not trials[case].failure else ""
@@ -204,14 +204,17 @@ def _remembers(exercise: Exercise, answer: Callable, probes: list[tuple], before
     return not both.out_of_time and _difference(before, both) is not None  # two calls may take too long, where one ends
 
 
-def _recognised(exercise: Exercise, probes: list[tuple], expected: list[Trial], trials: list[Trial]) -> Mistake | None:
+def _recognised(
+    exercise: Exercise, probes: list[tuple], expected: list[Trial], trials: list[Trial], found: list[str | None]
+) -> Mistake | None:
     """The mistake that does on every probe what the answer does, or that every answer has which is so near."""
+    # Where the answer is wrong, most mistakes do something else: so they are asked there first.
+    places = sorted(range(len(trials)), key=lambda place: found[place] is None)
     for mistake in exercise.mistakes:
         if mistake.near and all(_is_near(*pair, mistake.near) for pair in zip(expected, trials, strict=True)):
             return mistake
         for answer in (mistake.answer, *mistake.also):
-            ours = (_ours(exercise, answer, place, probes) for place in range(len(trials)))
-            if not any(_difference(*pair) for pair in zip(ours, trials, strict=True)):
+            if not any(_difference(_ours(exercise, answer, place, probes), trials[place]) for place in places):
                 return mistake
     return None
 

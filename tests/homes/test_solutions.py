@@ -30,6 +30,7 @@ def test_a_notebook_with_its_solutions_runs_and_passes_its_checks(path, tmp_path
         assert printed.startswith(f"{exercise.id} passed: "), printed
 
 
+TRAINED = "5.7"  # a network is handed in: with another number in its code another one is trained, as good
 # Solutions with one token changed that still do what was asked: the changed line, and why.
 EQUIVALENT = {
     "2.4": {"layer_input = input_dim if layer <= 0 else hidden_dim": "layers are numbered from 0"},
@@ -101,7 +102,7 @@ def passes(exercise, code, space):
 
 @pytest.mark.parametrize(
     ("notebook", "exercise"),
-    [(notebook, exercise) for notebook in NOTEBOOKS for exercise in exercises(notebook)],
+    [(notebook, exercise) for notebook in NOTEBOOKS for exercise in exercises(notebook) if exercise.id != TRAINED],
     ids=lambda value: getattr(value, "id", ""),
 )
 def test_a_solution_changed_by_one_token_is_refused(notebook, exercise, monkeypatch):
