@@ -972,7 +972,7 @@ def test_a_loop_that_waits_for_new_failures_is_refused_where_a_known_one_is_left
 
 def test_nothing_passes_where_the_reference_fails(monkeypatch):
     monkeypatch.setattr(engine, "EXERCISES", {})
-    broken = Exercise("0.2", "Broken", 1, 1, ("", ""), lambda x: x.nonsense, lambda: [(2,)], ())
+    broken = Exercise("0.2", "Broken", 1, 1, lambda x: x.nonsense, lambda: [(2,)], ())
     engine.register(broken)
     result = engine.check("0.2", lambda x: x.nonsense)
     assert not result.passed

@@ -1238,11 +1238,11 @@ def _after_an_empty_step(logits: list[Tensor]) -> Tensor:
     return F.pad(torch.cat(logits, dim=1), (0, 0, 1, 0))
 
 
-def _put_into_a_table(logits: list[Tensor]) -> Tensor:
+def _put_into_a_table(logits: list[Tensor]) -> None:
+    """As far as it gets: a step's (B, 1, V) does not fit into (B, V)."""
     table = torch.zeros(len(logits[0]), len(logits), VOCABULARY)
     for t, step_logits in enumerate(logits):
         table[:, t] = step_logits
-    return table
 
 
 register(
