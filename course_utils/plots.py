@@ -182,7 +182,8 @@ def unrolled(
         _box(axes, place, 1.5, token, _colour(token, true))
         _arrow(axes, (place, 0.45), (place, 1.05))
     for place in cells:
-        axes.add_patch(FancyBboxPatch((place - 0.3, -0.4), 0.6, 0.8, boxstyle="round,pad=0.05", facecolor=SKY))
+        colour = SKY if place in encoder else GREEN  # two cells, each with weights of its own
+        axes.add_patch(FancyBboxPatch((place - 0.3, -0.4), 0.6, 0.8, boxstyle="round,pad=0.05", facecolor=colour))
         _arrow(axes, (place, -1.05), (place, -0.47))
     for before, after in pairwise([*cells, *([] if target else [right])]):
         _arrow(axes, (before + 0.36, 0), (after - 0.38, 0))

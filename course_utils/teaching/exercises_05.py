@@ -1805,6 +1805,7 @@ register(
 
 SHORT = SubstringTask(6)
 WRONG_AT_MOST = 0.05
+NEARLY_ALL = 0.9
 AT_ONCE = 2_187  # inputs of every pair among them
 
 
@@ -1813,36 +1814,56 @@ def write(source: Tensor) -> Tensor:
     return SHORT.solve(source)
 
 
-def _every_short_input() -> list[tuple[Tensor]]:
-    order = torch.randperm(SHORT.size, generator=torch.Generator().manual_seed(0))
-    return [(SHORT.inputs(0, SHORT.size)[order],)]
-
-
-def _learned(answer: Callable, arguments: tuple[Tensor]) -> object:
+def _learned(answer: Callable, _arguments: tuple) -> object:
     """Whether nearly all of what is written is right; if not, what it is like."""
-    (source,) = arguments
+    order = torch.randperm(SHORT.size, generator=torch.Generator().manual_seed(0))
+    source = SHORT.inputs(0, SHORT.size)[order]
     written = []
     for some in source.split(AT_ONCE):
-        tokens = normal(answer(some))
+        handed = some.clone()
+        tokens = normal(answer(handed))
+        if not torch.equal(handed, some):
+            raise WrongAnswer("It changes the sources that it gets. Work on a copy: the caller still needs them.")
         if tokens is None:
             return None
         wanted = len(some), SHORT.n_digits
         if not isinstance(tokens, Tensor) or tokens.shape != wanted or tokens.is_floating_point():
-            got = f"{tuple(tokens.shape)}, {tokens.dtype}" if isinstance(tokens, Tensor) else type(tokens).__name__
+            got = f"{tuple(tokens.shape)}, {tokens.dtype}" if isinstance(tokens, Tensor) else "what makes no table"
             raise WrongAnswer(f"For sources {tuple(some.shape)} it should give back whole numbers {wanted}, not {got}.")
         written.append(tokens.long())
     output, target = torch.cat(written), SHORT.solve(source)
     if (output == output[0]).all():
         raise WrongAnswer(f"Whatever the source is, {output[0].tolist()} is written.")
     found = mistakes(source, output, target)
-    if len(found) > WRONG_AT_MOST * len(source):
+    allowed = int(WRONG_AT_MOST * len(source))
+    if len(found) > allowed:
         kind, n = Counter(mistake.kind for mistake in found).most_common(1)[0]
         first = next(mistake for mistake in found if mistake.kind == kind)
         raise WrongAnswer(
-            f"{len(found):,} of {len(source):,} inputs come out wrong. Most often ({n:,} times): {kind}, as in\n"
+            f"{len(found):,} of {len(source):,} inputs come out wrong; {allowed:,} may. "
+            f"{_what_they_are_like(output, target)}Most often ({n:,} times): {kind}, as in\n"
             f"source    {first.source}\nyours     {first.output}\nexpected  {first.target}"
         )
     return True
+
+
+def _what_they_are_like(output: Tensor, target: Tensor) -> str:
+    """What nearly all outputs (N, T) have in common, where that says what may have gone wrong."""
+    right = output == target
+    signs = {
+        "Nearly all is moved one place to the left. Does the decoder begin with the start token, and was it trained "
+        "to? ": (output[:, :-1] == target[:, 1:]).all(dim=1),
+        "Nearly all is moved one place to the right. Is the start token among what you give back? ": (
+            output[:, 1:] == target[:, :-1]
+        ).all(dim=1),
+        "The first tokens are right, and repeated. What does each step hand on to the next? ": right[:, 0]
+        & (output == output[:, :1]).all(dim=1),
+        "The digits are right, and no 0 is written. Does the loss count the zeros? ": (right | (target == 0)).all(dim=1)
+        & (output != 0).all(dim=1),
+        "Nearly all are zeros. Is the loss above 1? Then train longer, or see whether logits and targets lie place by "
+        "place. ": (output == 0).all(dim=1),
+    }
+    return next((words for words, rows in signs.items() if rows.double().mean() > NEARLY_ALL), "")
 
 
 def _written_as(tokens: Callable) -> Callable:
@@ -1857,14 +1878,15 @@ register(
         minutes=60,
         difficulty=3,
         reference=write,
-        probes=_every_short_input,
+        probes=lambda: [()],
         run=_learned,
         mistakes=(
             Mistake(
                 "only-zeros",
                 _written_as(torch.zeros_like),
-                "Your network writes zeros for everything. In training, did the decoder read the very tokens that it "
-                "should write? Then copying is all that it has learned.",
+                "Your network writes zeros for everything. Was the loss near 0? Then in training the decoder read the "
+                "very tokens that it should write, and copying is all that it has learned. Was it above 1? Then train "
+                "longer, or see whether logits and targets lie place by place.",
             ),
             Mistake(
                 "logits-for-tokens",
