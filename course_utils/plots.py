@@ -159,7 +159,6 @@ def unrolled(
     target: Sequence[int] = (),
     written: Sequence[int] = (),
     forced: bool = True,
-    title: str = "The encoder, unrolled: one cell, once for each token",
 ) -> Figure:
     """An encoder–decoder with a cell for each token that it reads; without a target the encoder alone.
 
@@ -171,7 +170,9 @@ def unrolled(
     cells = [*encoder, *decoder]
     right = cells[-1] + (0.6 if target else 1.6)
     figure, axes = _axes(0.62 * (right + 1.4), 3.3 if target else 2.3)
-    axes.set_title(title, loc="left")
+    encoder_alone = "The encoder, unrolled: one cell, once for each token"
+    told = "Forced: it reads the truth, whatever it wrote" if forced else "Alone: it reads what it wrote"
+    axes.set_title(told if target else encoder_alone, loc="left")
     for place, token in zip(encoder, source, strict=True):
         _box(axes, place, -1.5, token, "white")
     past = [START_TOKEN, *target][: len(target)]

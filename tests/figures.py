@@ -36,7 +36,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "substring": lambda: plots.substring(SOURCE, TARGET),
     "substring with an output": lambda: plots.substring(SOURCE, TARGET, [2, 5, 9, 1, 0, 0, 0, 0], "A title"),
     "unrolled": lambda: plots.unrolled(SOURCE),
-    "unrolled, forced": lambda: plots.unrolled(SHORT, [3, 8, 1, 0], APART["sick"], title="A title"),
+    "unrolled, forced": lambda: plots.unrolled(SHORT, [3, 8, 1, 0], APART["sick"]),
     "unrolled, alone": lambda: plots.unrolled(SHORT, [3, 8, 1, 0], APART["sick"], forced=False),
     "pair_grid": lambda: plots.pair_grid({(0, 2): 0.1, (0, 3): 0.25, (4, 2): 0.9}, "Title", "share", decimals=1),
     "heat_map": lambda: plots.heat_map(TABLE, "Title", "x", "y", marked=[(1, 2)]),

@@ -618,6 +618,7 @@ BAD_COMMANDS = {
     "evaluate truncated/last.pt": "cannot be read as a checkpoint",
     "evaluate letter.txt": "cannot be read as a checkpoint",
     "evaluate model.pt --examples 0": "from 1 to 1,000,000",
+    "evaluate model.pt --examples -5": "from 1 to 1,000,000",
     "evaluate model.pt --examples 1000001": "`verify` counts more",
     "evaluate model.pt --examples many": "invalid int value",
     "evaluate model.pt --device tpu": "no device 'tpu'",
