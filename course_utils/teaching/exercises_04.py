@@ -517,14 +517,22 @@ register(
 # 4.3: training and validation are played by two functions that follow a script.
 
 
-def keep_best(model: nn.Module, train_epoch: Callable, validation_loss: Callable, n_epochs: int) -> dict[str, Tensor]:
-    best, best_loss = None, math.inf
-    for _ in range(n_epochs):
-        train_epoch(model)
-        loss = validation_loss(model)
-        if loss < best_loss:
-            best, best_loss = copy.deepcopy(model.state_dict()), loss
-    return best
+def _best_below(first_best: float | None) -> Callable:
+    """The search for the lowest loss, which goes wrong where it begins with a number that others need not be below."""
+
+    def answer(model: nn.Module, train_epoch: Callable, validation_loss: Callable, n_epochs: int) -> dict[str, Tensor]:
+        best, best_loss = None, first_best
+        for _ in range(n_epochs):
+            train_epoch(model)
+            loss = validation_loss(model)
+            if loss < best_loss:
+                best, best_loss = copy.deepcopy(model.state_dict()), loss
+        return best
+
+    return answer
+
+
+keep_best = _best_below(math.inf)
 
 
 def _no_copy(model, train_epoch, validation_loss, n_epochs):
@@ -631,21 +639,6 @@ def _untrained_weights_count(model, train_epoch, validation_loss, n_epochs):
     return untrained if untrained_loss < min(losses) else best
 
 
-def _first_best_of(first_best: float | None) -> Callable:
-    """A wrong search, which begins with a loss that others need not be below."""
-
-    def answer(model: nn.Module, train_epoch: Callable, validation_loss: Callable, n_epochs: int) -> dict[str, Tensor]:
-        best, best_loss = None, first_best
-        for _ in range(n_epochs):
-            train_epoch(model)
-            loss = validation_loss(model)
-            if loss < best_loss:
-                best, best_loss = copy.deepcopy(model.state_dict()), loss
-        return best
-
-    return answer
-
-
 def _untrained_weights(model, train_epoch, validation_loss, n_epochs):
     untrained = copy.deepcopy(model.state_dict())
     keep_best(model, train_epoch, validation_loss, n_epochs)
@@ -744,13 +737,13 @@ register(
             ),
             Mistake(
                 "first-best-too-low",
-                _first_best_of(10.0),
+                _best_below(10.0),
                 "Nothing comes back from a run whose losses are all above 40. Below which first best_loss does every "
                 "loss lie?",
             ),
             Mistake(
                 "compared-with-none",
-                _first_best_of(None),
+                _best_below(None),
                 "Your first loss is compared with None. What could stand there that every loss is below?",
             ),
             Mistake(
