@@ -20,7 +20,6 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .errors import InputError
-from .model import Seq2Seq
 from .training import ALONE, Process, Run, find_device, seed_dropout
 
 SET_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -103,8 +102,8 @@ class TorchrunProcess(Process):
         self.n_processes = distributed.get_world_size()
         self.is_first = self.rank == 0
 
-    def replicate(self, model: Seq2Seq) -> nn.Module:
-        return DistributedDataParallel(model)
+    def replicate(self, learner: nn.Module) -> nn.Module:
+        return DistributedDataParallel(learner)
 
     def share(self, batch: Tensor) -> Tensor:
         return batch[self.rank :: self.n_processes]

@@ -14,7 +14,7 @@ from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import torch
-from conftest import TINY_ORIGINAL, TINY_TUNED
+from conftest import TINY_GUIDED, TINY_ORIGINAL, TINY_TUNED
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -33,7 +33,7 @@ from course_utils import (
 from course_utils import __main__ as command_line
 
 CPU = torch.device("cpu")
-FORCED = dataclasses.replace(TINY_TUNED, steps_per_epoch=40)
+FORCED = dataclasses.replace(TINY_GUIDED, steps_per_epoch=40)
 COINS = dataclasses.replace(
     TINY_ORIGINAL, length=4, steps_per_epoch=40, dropout=0.0, learning_rate=0.03, length_weight=1.0
 )
