@@ -20,7 +20,7 @@ import torch
 from provenance import provenance, save
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_utils import FASTEST, TUNED, Recipe, SubstringTask, build_model, train_step
+from course_utils import FASTEST, TUNED, Recipe, SubstringTask, build_model, learner_of, train_step
 
 RECORD = Path(__file__).with_suffix(".json")
 ROUNDS = 10
@@ -47,10 +47,10 @@ def peak() -> float:
 
 def step_of(recipe: Recipe) -> Callable[[], object]:
     """A training step of the recipe, always on the same batch."""
-    model = build_model(recipe)
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    learner = learner_of(build_model(recipe), recipe)
+    optimizer = torch.optim.AdamW(learner.parameters(), fused=True)
     source, target = SubstringTask(recipe.length).sample(recipe.batch_size, torch.Generator().manual_seed(0))
-    return lambda: train_step(model, optimizer, source, target)
+    return lambda: train_step(learner, optimizer, source, target)
 
 
 def operations(recipe: Recipe) -> int:

@@ -83,6 +83,7 @@ LONGER = dataclasses.replace(
     gradient_clip=1.0,
     weight_decay=0.01,
     length_weight=1.0,
+    guided=False,
 )
 
 
@@ -206,7 +207,7 @@ def ladder(plan: Plan) -> dict:
 
 
 def floor(plan: Plan) -> dict:
-    """A captured step of `tuned` against what its dependent cells alone would take.
+    """A captured step of `tuned`'s network against what its dependent cells alone would take.
 
     The encoder's layers can work side by side, each a token behind the one below: S + L - 1 cells in a row, then
     T + L - 1 in the decoder, and as many on the way back. A cell is two operations that wait for each other, a matrix

@@ -35,6 +35,7 @@ LEVERS: Levers = {  # what is doubled: from, to, its name
     "length": (10, 320, "tokens in a source"),
 }
 ByValue = dict[int, float]  # of one lever
+SIZES = ("batch_size", "emb_dim", "hidden_dim", "n_layers", "length")  # all that a step's time depends on
 
 
 def step_of(recipe: Recipe, length: int, device: torch.device) -> Callable[[], object]:
@@ -110,7 +111,7 @@ def measured(device: torch.device, levers: Levers) -> dict:
         operations[lever][value] = counted(recipe, length)
     ends = {lever: stops_paying(times, operations[lever]) for lever, times in milliseconds.items()}
     return {
-        "network": dataclasses.asdict(TUNED),
+        "network": {name: getattr(TUNED, name) for name in SIZES},
         "milliseconds a step": milliseconds,
         "operations a step": operations,
         "doubling stops paying at": ends,

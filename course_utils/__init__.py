@@ -28,6 +28,7 @@ _HOMES = {
         "token_accuracy",
         "token_loss",
     ),
+    "guide": ("Guide", "Guided"),
     "speed": ("CapturedStep", "seconds"),
     "training": (
         "EXACT",
@@ -47,6 +48,7 @@ _HOMES = {
         "find_device",
         "find_recipe",
         "fit",
+        "learner_of",
         "load_checkpoint",
         "load_model",
         "save_checkpoint",

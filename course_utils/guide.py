@@ -1,12 +1,12 @@
 """A guide for the encoder of a deep network: while it learns, one linear layer reads the whole target off its state.
 
-What its state lacks, the encoder hears from the decoder alone, through as many cells as there are layers and tokens. At
-first the decoder reads badly itself, and then that says little. The guide's loss says it directly, to every layer. It
-counts less and less, and at the end of the run nothing; the guide is then thrown away. What was trained is the network
-alone.
+The idea: what its state lacks, the encoder hears from the decoder alone, through up to as many cells as there are
+layers and tokens, and as long as the decoder reads badly itself, that says little. The guide's loss says it directly,
+to every layer. It is added to the decoder's, times a factor that falls from 1 to 0 in the course of the run. Then the
+guide is thrown away: what is left is the network alone.
 
-Lee et al. (2015), "Deeply-Supervised Nets"; such layers are also the auxiliary classifiers of Szegedy et al. (2015),
-"Going Deeper with Convolutions". Shapes are called as in `model`.
+A kind of deep supervision: Lee et al. (2015), "Deeply-Supervised Nets"; Szegedy et al. (2015), "Going Deeper with
+Convolutions", call such layers auxiliary classifiers. Shapes are called as in `model`.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from .errors import InputError
 from .evaluation import token_loss
 from .model import Seq2Seq, shift_right
 
-FIRST_WEIGHT = 1.0  # of the guide's loss, as much as the decoder's has throughout
-
 
 class Guide(nn.Module):
-    """The layer that reads a target off a state. The weight of its loss falls along a line, to 0 in so many steps."""
+    """The layer that reads a target off a state, and the factor of its loss, which falls along a line in `n_steps`."""
 
     def __init__(self, n_layers: int, hidden_dim: int, n_tokens: int, vocabulary_size: int, n_steps: int) -> None:
         super().__init__()
         self.n_tokens = n_tokens
-        self.fall = FIRST_WEIGHT / n_steps
+        self.n_steps = n_steps
         self.read = nn.Linear(n_layers * hidden_dim, n_tokens * vocabulary_size)
-        # A buffer: it lies on the device, where a captured step changes it, and it is saved.
-        self.register_buffer("weight", torch.tensor(FIRST_WEIGHT))
+        # A buffer: it lies on the device, where a captured step changes it, and it is saved with a run.
+        self.register_buffer("factor", torch.ones(()))
 
     def forward(self, hidden: Tensor, target: Tensor) -> Tensor:
-        """hidden (L, B, H), target (B, T) -> its loss, in nats a token, times its weight. Each call is a step."""
+        """hidden (L, B, H), target (B, T) -> its loss, in nats a token, times the factor. Training calls are steps."""
         logits = self.read(hidden.transpose(0, 1).flatten(1)).unflatten(1, (self.n_tokens, -1))  # (B, T, V)
-        loss = self.weight.clone() * token_loss(logits, target)  # a clone, since the weight moves before the way back
-        self.weight.sub_(self.fall).clamp_(min=0)
+        loss = self.factor.clone() * token_loss(logits, target)  # a clone, for the factor falls before the way back
+        if self.training:
+            self.factor.sub_(1 / self.n_steps).clamp_(min=0)
         return loss
 
 
 class Guided(nn.Module):
     """A network and its guide, to take steps with: called as the network is, for the same logits.
 
-    The guide's loss goes beside them: on the way back from the logits its gradient is there, too.
+    The guide's loss goes beside them: on the way back from the decoder's loss its gradient is there, too, so that a
+    step is the one of their sum. (Of the sum as it is: to scale or divide the decoder's loss leaves the guide's alone.)
     """
 
     def __init__(self, model: Seq2Seq, guide: Guide) -> None:

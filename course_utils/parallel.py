@@ -103,7 +103,7 @@ class TorchrunProcess(Process):
         self.is_first = self.rank == 0
 
     def replicate(self, learner: nn.Module) -> nn.Module:
-        return DistributedDataParallel(learner)
+        return DistributedDataParallel(learner, broadcast_buffers=False)  # a guide counts its steps everywhere alike
 
     def share(self, batch: Tensor) -> Tensor:
         return batch[self.rank :: self.n_processes]

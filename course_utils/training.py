@@ -1,8 +1,8 @@
 """Training: a step, an epoch, a whole run; recipes, history and checkpoints. It knows nothing of notebooks.
 
-A run's numbers come from its seed alone: the weights, the data, the coins, dropout and the validation examples each
-draw from a generator made from it. (So all but the last begin with the same random numbers, and use them for different
-things.)
+A run's numbers come from its seed alone: the weights, a guide's, the data, the coins, dropout and the validation
+examples each draw from a generator made from it. (So all but the last begin with the same random numbers, and use them
+for different things.)
 Stopped and resumed on a CPU, a run gives the same numbers as one that went through.
 """
 
@@ -58,7 +58,7 @@ class Recipe:
     hidden_dim: int = 256
     n_layers: int = 3
     gradient_clip: float = 1.0  # the largest gradient norm let through
-    initial_range: float | None = INITIAL_RANGE  # of every starting weight; None keeps those that PyTorch chooses
+    initial_range: float | None = INITIAL_RANGE  # of the network's starting weights; None keeps PyTorch's own
     warm_up: float = 0.3  # the share of a one-cycle run in which the rate rises
     betas: tuple[float, float] = (0.9, 0.999)  # Adam's
     weight_decay: float = 0.0  # AdamW's (Loshchilov & Hutter, 2019)
@@ -99,8 +99,8 @@ class Recipe:
             )
         if self.guided and (self.network, self.teacher_forcing_ratio) != ("gru", 1):
             raise InputError(
-                "A recipe with a guide trains a network gru with a teacher forcing ratio of 1, "
-                f"not {self.network} with {self.teacher_forcing_ratio}."
+                "A recipe with a guide takes the network gru and a teacher forcing ratio of 1, "
+                f"not {self.network} and {self.teacher_forcing_ratio}."
             )
 
     @property
@@ -267,7 +267,8 @@ def train_step(
 ) -> Tensor:
     """One step of gradient descent on source (B, S) and target (B, T). Returns the loss, still on its device.
 
-    The coins are flipped with the generator, or given: see `Seq2Seq.forward`.
+    The coins are flipped with the generator, or given: see `Seq2Seq.forward`. With a guide beside the model, going back
+    from the loss goes back from the guide's, too: see `Guided`.
     """
     model.train()
     logits = model(source, target, teacher_forcing_ratio, coins=coins, generator=coin_generator)

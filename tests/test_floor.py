@@ -20,6 +20,7 @@ def test_all_matrix_products_of_a_step_are_counted(recipe):
     own = gates * hidden * hidden
     inputs = gates * hidden * (tokens * recipe.emb_dim + hidden * (recipe.n_layers - 1))
     products = (10 + 8) // tokens * (recipe.n_layers * own + inputs) + 8 * hidden * 10  # of one example, forward
+    products += recipe.guided * recipe.n_layers * hidden * 8 * 10  # the guide reads all states
     # Backward there are two for each, but none for the state the encoder begins with, which nothing learns from.
     backward = 2 * products - recipe.n_layers * own
     assert floor.operations(recipe) == 2 * recipe.batch_size * (products + backward)

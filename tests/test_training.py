@@ -529,6 +529,8 @@ def test_recorded_runs_are_those_of_the_recipe_of_today(recipe):
     settings = load_record("recipes")["settings"][recipe.name]
     settings["betas"] = tuple(settings["betas"])
     assert Recipe(**settings) == recipe  # what is not recorded is as it was before it could be chosen
+    examples = {run["examples"] for run in load_record("recipes")["runs"] if run["recipe"] == recipe.name}
+    assert examples == {recipe.examples}
 
 
 @pytest.mark.parametrize("seed", [2**64, -(2**64)])

@@ -18,6 +18,7 @@ from course_utils import (
     count_errors,
     find_device,
     fit,
+    learner_of,
     summary,
     train_step,
     training,
@@ -77,9 +78,9 @@ def test_weighted_batches_are_drawn_on_the_gpu_too():
 
 
 @pytest.mark.usefixtures("same_arithmetic")
-@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
-def test_a_captured_run_has_the_losses_of_a_plain_one(ratio, monkeypatch):
-    recipe = dataclasses.replace(HUNDRED_STEPS, teacher_forcing_ratio=ratio)
+@pytest.mark.parametrize(("ratio", "guided"), [(0.0, False), (0.5, False), (1.0, False), (1.0, True)])
+def test_a_captured_run_has_the_losses_of_a_plain_one(ratio, guided, monkeypatch):
+    recipe = dataclasses.replace(HUNDRED_STEPS, teacher_forcing_ratio=ratio, guided=guided)
     captured = fit(recipe, device=CUDA, captured=True)
     # Plain steps with the same optimizer, whose rate is a tensor: of another kind it would be rounded in another way.
     monkeypatch.setattr(training, "CapturedStep", lambda step, device: step)
@@ -102,9 +103,9 @@ def test_dropout_draws_anew_in_every_replay():
 @pytest.mark.parametrize("recipe", [TUNED, FASTEST, ORIGINAL, LARGE_BATCHES], ids=lambda recipe: recipe.name)
 def test_nothing_in_a_step_waits_for_the_gpu(recipe):
     """Nor in drawing its batch. Only the plain step with coins of its own does: it copies them."""
-    model = build_model(recipe, device=CUDA)
+    learner = learner_of(build_model(recipe, device=CUDA), recipe)
     rate = torch.tensor(recipe.learning_rate, device=CUDA)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, fused=True, capturable=True)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=rate, fused=True, capturable=True)
     coins = torch.Generator()
     captured = CapturedStep(train_step, CUDA)
     steps = [captured] if recipe is ORIGINAL else [captured, train_step]
@@ -112,7 +113,7 @@ def test_nothing_in_a_step_waits_for_the_gpu(recipe):
     drawn = batches(SubstringTask(), recipe.batch_size, 100, generator, recipe.length_weight)
 
     def take(step):
-        step(model, optimizer, *next(drawn), recipe.teacher_forcing_ratio, recipe.gradient_clip, coins)
+        step(learner, optimizer, *next(drawn), recipe.teacher_forcing_ratio, recipe.gradient_clip, coins)
 
     for step in steps:
         for _ in range(5):
