@@ -35,7 +35,7 @@ LEVERS: Levers = {  # what is doubled: from, to, its name
     "length": (10, 320, "tokens in a source"),
 }
 ByValue = dict[int, float]  # of one lever
-SIZES = ("batch_size", "emb_dim", "hidden_dim", "n_layers", "length")  # all that a step's time depends on
+SIZES = ("batch_size", "emb_dim", "hidden_dim", "n_layers", "length")  # the settings that a step's time depends on
 
 
 def step_of(recipe: Recipe, length: int, device: torch.device) -> Callable[[], object]:
