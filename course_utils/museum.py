@@ -422,9 +422,10 @@ EXHIBITS = _exhibits(
         "return hidden  # without .detach()",
         threads=(
             Thread(
-                "Repackaging of states necessary?",
-                "https://github.com/emited/VariationalRecurrentNeuralNetwork/issues/1",
+                "Fix Encoder having no gradients, simplified backward pass of output head in RL",
+                "https://github.com/lebrice/Sequoia/pull/77",
             ),
+            Thread("backward about the attention", "https://github.com/rsarxiv/seq2seq-attention/issues/7"),
         ),
     ),
     Exhibit(
@@ -529,7 +530,12 @@ EXHIBITS = _exhibits(
         StartOfAnother,
         "Seq2Seq",
         "return start_tokens(source)",
-        threads=(Thread("Fix bug of issue#86 and issue#131", "https://github.com/emedvedev/attention-ocr/pull/132"),),
+        threads=(
+            Thread(
+                "(EncoderDecoderModel) Why decoder_start_token_id are different between train and generation?",
+                "https://github.com/huggingface/transformers/issues/14439",
+            ),
+        ),
     ),
     Exhibit(
         "state-not-carried",
@@ -572,7 +578,6 @@ EXHIBITS = _exhibits(
                 "Bug: EOS handling in generate() breaks per-batch decoding logic",
                 "https://github.com/2000ZRL/SOKE/issues/7",
             ),
-            Thread("Scheduled sampling in batched seq2seq", "https://github.com/spro/practical-pytorch/issues/49"),
         ),
     ),
     Exhibit(
@@ -602,8 +607,8 @@ EXHIBITS = _exhibits(
         "F.cross_entropy(logits.flatten(0, 1), target.flatten())",
         threads=(
             Thread(
-                "Used seq2seq as autoencoder, first token not predicted right",
-                "https://github.com/bentrevett/pytorch-seq2seq/issues/22",
+                "<BOS> token not added, loss calculation instead skips the first word",
+                "https://github.com/OpenHelix-Team/cobra/issues/13",
             ),
         ),
     ),

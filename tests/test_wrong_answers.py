@@ -438,6 +438,16 @@ def compares_all_scores_at_once(evaluation, model):
     return "mean-of-batch-means", one != other
 
 
+def first_token_at_random(source):
+    tokens = SHORT.solve(source)
+    return torch.cat([torch.randint(1, 10, (len(tokens), 1)), tokens[:, 1:]], dim=1)
+
+
+def two_tokens_in_turn(source):
+    """As a decoder writes that gets the encoder's state anew in each step."""
+    return SHORT.solve(source)[:, [0, 1, 0, 1]]
+
+
 def changes_nothing(model, source, target):
     changed = target.clone()
     changed[:, -1] = target[:, -1]
@@ -904,6 +914,9 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
             lambda source: SHORT.solve(source) * (source.sum(dim=1, keepdim=True) > 35),
             "Nearly all are zeros. Is the loss above 1?",
         ),
+        ("5.7", first_token_at_random, "Is dropout still on, or is a token drawn? All is right but the first"),
+        ("5.7", lambda source: SHORT.solve(source) * torch.tensor([0, 1, 1, 1]), "All is right but the first token."),
+        ("5.7", two_tokens_in_turn, "After the same token the same one follows, wherever it stands."),
         ("5.7", lambda source: source[:, 2:], "32,805 of 39,366 inputs come out wrong; 1,968 may. Most often (32,805"),
         ("5.7", lambda source: SHORT.solve(source) + source[:, :1].zero_(), "It changes the sources that it gets."),
         ("5.7", lambda source: SHORT.solve(source).float(), "whole numbers (2187, 4), not (2187, 4), torch.float32"),

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..evaluation import highest_rate as canonical_highest_rate
 from ..evaluation import mistakes
 from ..model import Seq2Seq
-from ..task import N_DIGIT_VALUES, SubstringTask
+from ..task import N_DIGIT_VALUES, START_TOKEN, SubstringTask
 from .comparison import brief, normal
 from .engine import Exercise, Mistake, register
 from .probes import VOCABULARY, left_as_found, random_model
@@ -1841,15 +1841,26 @@ def _learned(answer: Callable, _arguments: tuple) -> object:
         first = next(mistake for mistake in found if mistake.kind == kind)
         raise WrongAnswer(
             f"{len(found):,} of {len(source):,} inputs come out wrong; {allowed:,} may. "
-            f"{_what_they_are_like(output, target)}Most often ({n:,} times): {kind}, as in\n"
+            f"{_by_chance(answer, source, output)}{_what_they_are_like(output, target)}"
+            f"Most often ({n:,} times): {kind}, as in\n"
             f"source    {first.source}\nyours     {first.output}\nexpected  {first.target}"
         )
     return True
 
 
+def _by_chance(answer: Callable, source: Tensor, output: Tensor) -> str:
+    """Whether the first sources are decoded otherwise when they come again."""
+    again = normal(answer(source[:AT_ONCE].clone())).long()
+    if torch.equal(again, output[:AT_ONCE]):
+        return ""
+    return "Asked again for the same sources, it wrote other tokens. Is dropout still on, or is a token drawn? "
+
+
 def _what_they_are_like(output: Tensor, target: Tensor) -> str:
     """What nearly all outputs (N, T) have in common, where that says what may have gone wrong."""
     right = output == target
+    read = F.pad(output[:, :-1], (1, 0), value=START_TOKEN)
+    first_is_wrong = (~right[:, 0]).double().mean() > 0.5
     signs = {
         "Nearly all is moved one place to the left. Does the decoder begin with the start token, and was it trained "
         "to? ": (output[:, :-1] == target[:, 1:]).all(dim=1),
@@ -1860,8 +1871,13 @@ def _what_they_are_like(output: Tensor, target: Tensor) -> str:
         & (output == output[:, :1]).all(dim=1),
         "The digits are right, and no 0 is written. Does the loss count the zeros? ": (right | (target == 0)).all(dim=1)
         & (output != 0).all(dim=1),
+        "All is right but the first token. Does the loss count the first place? ": right[:, 1:].all(dim=1)
+        & first_is_wrong,
         "Nearly all are zeros. Is the loss above 1? Then train longer, or see whether logits and targets lie place by "
         "place. ": (output == 0).all(dim=1),
+        "After the same token the same one follows, wherever it stands. Does each step hand its state on? ": (
+            (read[:, :, None] != read[:, None]) | (output[:, :, None] == output[:, None])
+        ).all(dim=(1, 2)),
     }
     return next((words for words, rows in signs.items() if rows.double().mean() > NEARLY_ALL), "")
 
