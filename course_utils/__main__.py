@@ -7,51 +7,57 @@ import dataclasses
 import glob
 import json
 import math
+import os
+import re
 import sys
 import time
 from pathlib import Path
 
-from tqdm.auto import tqdm
+try:
+    from tqdm.auto import tqdm
 
-from .data import held_out
-from .errors import InputError, TrainingDivergedError
-from .evaluation import evaluate
-from .parallel import device_of_process, gather, n_processes, process_of_torchrun, rank, says_it_first
-from .task import SubstringTask
-from .training import (
-    HELD_OUT_EXAMPLES,
-    RECIPES,
-    PrintExamples,
-    ProgressBar,
-    find_device,
-    find_recipe,
-    fit,
-    load_checkpoint,
-    load_model,
-    summary,
-    writable_folder,
-)
-from .verification import (
-    Certificate,
-    count_errors,
-    load_certificate,
-    merge,
-    save_certificate,
-    sha256_of,
-    still_to_count,
-)
+    from .data import held_out
+    from .errors import InputError, TrainingDivergedError
+    from .evaluation import evaluate
+    from .parallel import device_of_process, gather, n_processes, process_of_torchrun, rank, says_it_first
+    from .task import SubstringTask
+    from .training import (
+        HELD_OUT_EXAMPLES,
+        RECIPES,
+        PrintExamples,
+        ProgressBar,
+        find_device,
+        find_recipe,
+        fit,
+        load_checkpoint,
+        load_model,
+        summary,
+        writable_folder,
+    )
+    from .verification import (
+        Certificate,
+        count_errors,
+        load_certificate,
+        merge,
+        save_certificate,
+        sha256_of,
+        still_to_count,
+    )
+except KeyboardInterrupt:  # PyTorch takes seconds to load
+    sys.exit(130)
 
 MOST_EXAMPLES = 1_000_000  # whose outputs, all kept, take a gigabyte
 FEW_ENOUGH_TO_PRINT = 8  # validation examples
-INTERRUPTED = 130  # what a shell reports for Ctrl-C
+INTERRUPTED, CLOSED_PIPE = 130, 141  # what a shell reports for Ctrl-C and for a pipe that nobody reads
 SECONDS_BETWEEN_SAVES = 20  # of a count
 HOW_TO_COUNT = {"length": None, "shard": "1/1", "resume": False, "device": "auto"}  # unless verify is told otherwise
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0, 1 where training diverged, 2 for input that cannot be used, and 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    """The exit status: 0, 1 where training diverged, 2 for input that cannot be used or too small a GPU, 130 after
+    Ctrl-C, and 141 where nobody reads what is written."""
     try:
+        options = _parser().parse_args(arguments)
         return options.verb(options)
     except InputError as error:
         return _stop(str(error), 2)
@@ -59,6 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
         return _stop(str(error), 1)
     except KeyboardInterrupt:  # outside training, where an interrupt keeps what there is
         return _stop("interrupted.", INTERRUPTED)
+    except BrokenPipeError:  # as in `… | head`; Python would write to the pipe again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except RuntimeError as error:
+        if "out of memory" not in str(error):  # what a GPU's errors say, whether OutOfMemoryError or plain ones
+            raise
+        advice = "use --device cpu, or end other programs that use it (nvidia-smi lists them)"
+        return _stop(f"The GPU has too little memory: {advice}.", 2)
 
 
 def _stop(why: str, status: int) -> int:
@@ -128,7 +142,7 @@ def _decode(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     sha256 = sha256_of(options.checkpoint)
-    task = _task_to_verify(options)
+    task = _task_of(options.checkpoint, options.length)
     out = Path(options.out or _name_of_certificate(options, sha256))
     writable_folder(out.parent)  # known before an hour of counting
     _refuse_to_overwrite(out, options)
@@ -154,10 +168,14 @@ def _name_of_certificate(options: argparse.Namespace, sha256: str) -> str:
 
 def _refuse_to_overwrite(out: Path, options: argparse.Namespace) -> None:
     """What took hours to count would be lost by a command typed twice."""
-    if out.is_dir():
+    try:
+        # Of the processes' files only this one's own: another may have begun to write its own already.
+        is_folder, is_there = out.is_dir(), out.exists() or _file_of_process(out, rank() + 1).exists()
+    except OSError as error:
+        raise InputError(f"{out} cannot be used ({error.strerror}): name another file (--out).") from error
+    if is_folder:
         raise InputError(f"{out} is a folder: name a file (--out).")
-    # Of the processes' files only this one's own: another may have begun to write its own already.
-    if not options.resume and (out.exists() or _file_of_process(out, rank() + 1).exists()):
+    if is_there and not options.resume:
         go_on = "" if options.merge else "go on with it (--resume), or "
         raise InputError(f"A count for {out} is there already: {go_on}name another file (--out).")
 
@@ -197,15 +215,17 @@ def _count(options: argparse.Namespace, task: SubstringTask, sha256: str, out: P
 
     try:
         with tqdm(total=in_all, initial=in_all - left, unit="input", unit_scale=True, disable=rank() > 0) as bar:
-            certificate = count_errors(model, task, shard=shard, so_far=kept, sha256=sha256, on_block=keep)
-    except KeyboardInterrupt:
+            kept = count_errors(model, task, shard=shard, so_far=kept, sha256=sha256, on_block=keep)
+        save_certificate(kept, out)
+    except BaseException as error:  # whatever ends a count, what was counted is kept
         if kept is None:
             raise
         save_certificate(kept, out)
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         print(f"course_utils: interrupted; what was counted is in {out}, and --resume goes on.", file=sys.stderr)
         return None
-    save_certificate(certificate, out)
-    return merge(gather(certificate))
+    return merge(gather(kept))
 
 
 def _file_of_process(out: Path, number: int) -> Path:
@@ -229,17 +249,10 @@ def _inputs_in(ranges: list[tuple[int, int]]) -> int:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    number, _, n_shards = text.partition("/")
-    if not (number.isdecimal() and n_shards.isdecimal()):
-        raise InputError(f"A shard is written i/n, for example 1/4, not {text}.")
-    return int(number), int(n_shards)
-
-
-def _task_to_verify(options: argparse.Namespace) -> SubstringTask:
-    recipe = load_checkpoint(options.checkpoint).get("recipe")
-    if recipe and options.length not in (None, recipe["length"]):
-        raise InputError(f"{options.checkpoint} was trained for length {recipe['length']}, not {options.length}.")
-    return SubstringTask(options.length) if options.length is not None else _task_of(options.checkpoint)
+    written = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if written is None:
+        raise InputError(f"A shard is written i/n, for example 1/4, not {text[:40]}.")
+    return int(written[1]), int(written[2])
 
 
 def _in_words(certificate: Certificate, out: Path) -> str:
@@ -259,14 +272,18 @@ def _in_words(certificate: Certificate, out: Path) -> str:
     return "\n".join([*lines, f"certificate    {out}"])
 
 
-def _task_of(checkpoint: str) -> SubstringTask:
-    """The task a checkpoint was trained for; a bare state_dict does not say, and is taken to be the full one's."""
+def _task_of(checkpoint: str, length: int | None = None) -> SubstringTask:
+    """The task a checkpoint was trained for; a bare state_dict does not say, and gets the length asked for, or 10."""
     recipe = load_checkpoint(checkpoint).get("recipe")
-    return SubstringTask(recipe["length"]) if recipe else SubstringTask()
+    if recipe is None:
+        return SubstringTask() if length is None else SubstringTask(length)
+    if length not in (None, recipe["length"]):
+        raise InputError(f"{checkpoint} was trained for length {recipe['length']}, not {length}.")
+    return SubstringTask(recipe["length"])
 
 
 def _report(options: argparse.Namespace, result: dict, text: str) -> None:
-    print(json.dumps(_null_unless_finite(result), allow_nan=False) if options.json else text)
+    print(json.dumps(_null_unless_finite(result), allow_nan=False) if options.json else text, flush=True)
 
 
 def _null_unless_finite(value: object) -> object:

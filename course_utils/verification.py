@@ -21,11 +21,12 @@ import copy
 import dataclasses
 import hashlib
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import reduce
 from operator import add
@@ -46,8 +47,11 @@ BLOCK_DIGITS = 5  # inputs are counted in blocks that differ in their last five 
 CHUNK_DIGITS = {"cpu": 3}  # of these, how many are decoded in one go: 729 inputs stay in a core's cache
 SAFETY = 100  # a margin counts as settled when it is this many times the largest difference of arithmetic
 FAILURES_KEPT = 1000
+FED_BACK_AT_ONCE = 128  # failures in a batch, and as many fresh examples
+FIRST_RATE = 2e-3  # of learning from them
 SAMPLE_PER_PAIR = 40  # inputs of each pair on which kinds of arithmetic are compared
 ONE_AT_A_TIME = 100  # of them are also tried in batches of one
+SWITCHES = hasattr(torch.backends, "fp32_precision")  # from 2.9 on; the questions of old may fail once they were used
 
 
 # --- Margins ----------------------------------------------------------------------------------------------------------
@@ -395,29 +399,52 @@ def save_certificate(certificate: Certificate, path: str | Path) -> None:
 def load_certificate(path: str | Path, checkpoint: str | Path | None = None) -> Certificate:
     """Read a certificate, and hold it against the checkpoint where one is named.
 
-    Raises InputError for a file that is missing, damaged or something else, that contradicts itself, or that is
-    about other weights than the checkpoint's.
+    Raises InputError for a file that cannot be read, that holds what no count writes, or that is about other weights
+    than the checkpoint's.
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-        values = {each.name: data[each.name] for each in dataclasses.fields(Certificate)}
+        values = {each.name: data[each.name] for each in fields(Certificate)}
         values["pieces"] = [Piece(**piece) for piece in data["pieces"]]
         values["errors_by_pair"] = {tuple(map(int, pair.split())): n for pair, n in data["errors_by_pair"].items()}
         certificate = Certificate(**values)
-        adds_up = certificate.as_dict() == data
+        is_sound = _could_be_counted(certificate) and certificate.as_dict() == data  # with the totals of its parts
     except OSError as error:
-        raise InputError(f"There is no certificate to read at {path}.") from error
-    except InputError as error:  # what no certificate can hold
-        raise InputError(
-            f"{path} is damaged, or was changed by hand: its pieces are out of order, overlap, or leave the task."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is damaged, or no certificate of this course.") from error
-    if not adds_up:
-        raise InputError(f"{path} contradicts itself: its parts do not give its totals.")
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # it shows in any of these ways
+        is_sound = False
+    if not is_sound:
+        raise InputError(f"{path} is no certificate of this course, or was damaged or changed.")
     if checkpoint is not None and certificate.sha256 != sha256_of(checkpoint):
         raise InputError(f"{path} is about other weights than those of {checkpoint}.")
     return certificate
+
+
+def _could_be_counted(certificate: Certificate) -> bool:
+    """Whether a count can have written these values; those of a wrong type may raise ValueError or TypeError instead.
+
+    That the pieces follow one another inside the task, every certificate has made sure of.
+    """
+    task, pieces = certificate.task, certificate.pieces
+    counts = [certificate.parameters, certificate.recounted, *certificate.errors_by_pair.values()]
+    counts += [piece.threads for piece in pieces]
+    measured = [certificate.tolerance, *certificate.arithmetic.values(), *(piece.seconds for piece in pieces)]
+    return (
+        all(type(getattr(piece, each.name)).__name__ == each.type for piece in pieces for each in fields(Piece))
+        and all(piece.start % _block_size(task) == piece.stop % _block_size(task) == 0 for piece in pieces)
+        and all(type(count) is int and count >= 0 for count in counts)
+        and all(0 <= number < math.inf for number in measured)
+        and isinstance(certificate.sha256, str | None)
+        and certificate.errors_by_pair.keys() <= set(task.pairs)
+        and certificate.errors <= certificate.inputs
+        and len(certificate.failures) <= min(certificate.errors, FAILURES_KEPT)
+        and (
+            math.isfinite(certificate.worst_margin)
+            and task.validate([*certificate.failures, certificate.worst_input]).dim() == 2
+            if pieces
+            else certificate.worst_margin is None and certificate.worst_input is None
+        )
+    )
 
 
 def sha256_of(checkpoint: str | Path) -> str:
@@ -425,7 +452,7 @@ def sha256_of(checkpoint: str | Path) -> str:
     try:
         return hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
     except OSError as error:
-        raise InputError(f"There is no checkpoint at {checkpoint}.") from error
+        raise InputError(f"{checkpoint} cannot be read ({error.strerror}).") from error
 
 
 def _listed(values: Iterable[str]) -> str:
@@ -437,20 +464,32 @@ def _listed(values: Iterable[str]) -> str:
 
 @contextmanager
 def _one_precision() -> Iterator[None]:
-    """cuDNN rounds to TF32 unless told not to, matrix products only where asked: inside, both do as the latter."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=_products_are_rounded()):
+    """Inside, float32 products are as precise as a piece says: a GPU's all as its matrix products, a CPU's in full.
+
+    Of its own accord cuDNN rounds to TF32, and a CPU's library as far as matrix products may.
+    """
+    if not SWITCHES:  # uncovered: only PyTorch before 2.9 runs it
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=_products_are_rounded()):
+            yield
+        return
+    as_products = "tf32" if _products_are_rounded() else "ieee"
+    gpu, cpu = torch.backends.cudnn, torch.backends.mkldnn
+    inside = {gpu.rnn: as_products, gpu.conv: as_products, cpu.matmul: "ieee", cpu.rnn: "ieee", cpu.conv: "ieee"}
+    before = {switch: switch.fp32_precision for switch in inside}
+    try:
+        for switch, precision in inside.items():
+            switch.fp32_precision = precision
         yield
+    finally:
+        for switch, precision in before.items():
+            switch.fp32_precision = precision
 
 
 def _products_are_rounded() -> bool:
-    """Whether PyTorch may round what float32 matrix products multiply."""
-    try:
+    """Whether PyTorch may round to TF32 what a GPU's float32 matrix products multiply."""
+    if not SWITCHES:  # uncovered: only PyTorch before 2.9 runs it
         return torch.get_float32_matmul_precision() != "highest"
-    except RuntimeError as error:  # it was told by a newer switch, for which the answer has no word
-        raise InputError(
-            "PyTorch cannot say how it rounds products, for a program has set `fp32_precision`: set it once more with "
-            'torch.set_float32_matmul_precision("highest"), or "high" for TF32, and count then.'
-        ) from error
+    return torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
 @_one_precision()
@@ -472,8 +511,7 @@ def count_errors(
     """
     task = task or SubstringTask()
     _check_model(model)
-    block_digits = min(BLOCK_DIGITS, task.n_digits)
-    block_size = N_DIGIT_VALUES**block_digits
+    block_size = _block_size(task)
     engine = margins_of_ranges(model, task)
     arithmetic = _differences_of_arithmetic(model, task, engine)
     tolerance = SAFETY * max(arithmetic.values())
@@ -483,10 +521,11 @@ def count_errors(
     for start, stop in still_to_count(task, shard, certificate.pieces):
         for first in range(start, stop, block_size):
             began = time.perf_counter()
-            margin = engine.margins(first, block_digits).cpu()
+            margin = engine.margins(first, min(BLOCK_DIGITS, task.n_digits)).cpu()
             right, n_recounted = _decide(judge, task, first, margin, tolerance)
             failing, worst = (~right).nonzero()[:FAILURES_KEPT, 0], margin.argmin()
             source = task.inputs(first, first + block_size)
+            seconds, today = time.perf_counter() - began, datetime.now(UTC).date().isoformat()
             certificate += dataclasses.replace(
                 nothing,
                 errors_by_pair={task.pairs[first // task.digit_strings]: int((~right).sum())},
@@ -494,10 +533,15 @@ def count_errors(
                 recounted=n_recounted,
                 worst_margin=margin[worst].item(),
                 worst_input=source[worst].tolist(),
-                pieces=[Piece(first, first + block_size, time.perf_counter() - began, **machine)],
+                pieces=[Piece(first, first + block_size, seconds, **machine, date=today)],
             )
             on_block(certificate, block_size)
     return certificate
+
+
+def _block_size(task: SubstringTask) -> int:
+    """How many inputs are counted in one go."""
+    return N_DIGIT_VALUES ** min(BLOCK_DIGITS, task.n_digits)
 
 
 def still_to_count(task: SubstringTask, shard: tuple[int, int], pieces: Iterable[Piece]) -> list[tuple[int, int]]:
@@ -505,7 +549,7 @@ def still_to_count(task: SubstringTask, shard: tuple[int, int], pieces: Iterable
 
     Raises InputError for a shard that does not exist.
     """
-    block_size = N_DIGIT_VALUES ** min(BLOCK_DIGITS, task.n_digits)
+    block_size = _block_size(task)
     n_blocks = task.size // block_size
     number, n_shards = shard
     if not 1 <= number <= n_shards <= n_blocks:
@@ -600,7 +644,8 @@ def _machine(model: nn.Module) -> dict[str, object]:
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     precision = str(dtype).removeprefix("torch.")
     # GPUs before the Ampere generation have no TF32: allowed or not, they multiply in float32.
-    if device.type == "cuda" and _products_are_rounded() and torch.cuda.get_device_capability(device) >= (8, 0):
+    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    if has_tf32 and dtype == torch.float32 and _products_are_rounded():
         precision += " with TF32 products"  # uncovered: only a GPU runs it
     return {
         "device": device.type,
@@ -609,7 +654,6 @@ def _machine(model: nn.Module) -> dict[str, object]:
         "hardware": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "date": datetime.now(UTC).date().isoformat(),
     }
 
 
@@ -629,56 +673,35 @@ def _processor() -> str:
 # --- Learning from what was counted -----------------------------------------------------------------------------------
 
 
-def feed_back(
-    model: Seq2Seq,
-    task: SubstringTask,
-    failures: list[list[int]],
-    *,
-    steps: int = 300,
-    batch_size: int = 256,
-    learning_rate: float = 2e-3,
-    length_weight: float = 1.0,
-    seed: int = 0,
-) -> None:
+def feed_back(model: Seq2Seq, task: SubstringTask, failures: list[list[int]], *, steps: int, seed: int) -> None:
     """Train a model on: half of every batch are fresh examples, half are drawn from inputs that it failed on.
 
     Fresh examples alone would hardly contain what is left to learn; failures alone would make it forget the rest.
-    The rate falls to 0. The fresh ones are drawn as `batches` draws them with the length weight.
+    The rate falls to 0. Of the fresh ones, long substrings are drawn more often.
     """
     if not failures:
         raise InputError("There are no failures to learn from.")
     generator = torch.Generator().manual_seed(seed)
     failing = task.validate(failures)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=FIRST_RATE)
     falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end_factor=0.0, total_iters=steps)
-    for fresh, _ in batches(task, batch_size // 2, steps, generator, length_weight):
-        again = failing[torch.randint(len(failing), (batch_size - len(fresh),), generator=generator)]
+    for fresh, _ in batches(task, FED_BACK_AT_ONCE, steps, generator, length_weight=1.0):
+        again = failing[torch.randint(len(failing), (FED_BACK_AT_ONCE,), generator=generator)]
         source = torch.cat([fresh, again])
         train_step(model, optimizer, source.to(_device_of(model)), task.solve(source).to(_device_of(model)))
         falling.step()
 
 
-def train_to_zero(
-    model: Seq2Seq,
-    task: SubstringTask,
-    *,
-    rounds: int = 20,
-    on_round: Callable[[Certificate], None] = lambda certificate: None,
-    **settings: float,
-) -> list[Certificate]:
+def train_to_zero(model: Seq2Seq, task: SubstringTask, *, rounds: int = 20, steps: int = 300) -> list[Certificate]:
     """Count, feed the failures back, count again, until none is left or the rounds are over: every count, in order.
 
     The failures of every count so far are fed back, as far as its certificate keeps them: its first thousand. Those of
-    the last count alone would let the earlier ones be forgotten. The settings are those of `feed_back`, but for the
-    seed, which is the round's number. `on_round` gets each count.
-
-    An interrupt ends it: `on_round` has had every whole count, and the model is as the interrupt found it.
+    the last count alone would let the earlier ones be forgotten. `steps` are those of each round; its number is their
+    seed.
     """
     certificates = [count_errors(model, task)]
-    on_round(certificates[-1])
     while certificates[-1].errors and len(certificates) <= rounds:
         found = [failure for certificate in certificates for failure in certificate.failures]
-        feed_back(model, task, found, seed=len(certificates), **settings)
+        feed_back(model, task, found, steps=steps, seed=len(certificates))
         certificates.append(count_errors(model, task))
-        on_round(certificates[-1])
     return certificates

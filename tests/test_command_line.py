@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -182,7 +183,7 @@ def test_train_interrupted_in_its_first_epoch_claims_no_time(run, monkeypatch):
 
 
 def test_train_that_diverges_ends_with_a_sentence_and_its_own_status(run, monkeypatch):
-    monkeypatch.setitem(RECIPES, "wild", dataclasses.replace(RECIPES["tiny"], learning_rate=math.inf))
+    monkeypatch.setitem(RECIPES, "wild", dataclasses.replace(RECIPES["tiny"], learning_rate=1e300))
     done = run("train --recipe wild --json")
     assert done.status == 1
     assert done.out == ""
@@ -388,18 +389,20 @@ def test_verify_refuses_a_checkpoint_that_changes_while_it_is_read(run, six, che
     assert not Path("one.json").exists()
 
 
-def interrupt_after(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C after that many blocks."""
+def interrupt_after(
+    blocks: int, monkeypatch: pytest.MonkeyPatch, error: BaseException | type[BaseException] = KeyboardInterrupt
+) -> None:
+    """Press Ctrl-C after that many blocks, or let something else happen."""
     left = iter(range(blocks, 0, -1))
 
     def count_or_stop(*arguments: object, on_block: Callable, **options: object) -> Certificate:
         if blocks == 0:
-            raise KeyboardInterrupt
+            raise error
 
         def on_block_or_stop(certificate: Certificate, n_inputs: int) -> None:
             on_block(certificate, n_inputs)
             if next(left) == 1:
-                raise KeyboardInterrupt
+                raise error
 
         return count_errors(*arguments, on_block=on_block_or_stop, **options)
 
@@ -428,6 +431,31 @@ def test_verify_interrupted_before_the_first_block_writes_nothing(run, six, monk
     assert (stopped.status, stopped.out) == (130, "")
     assert stopped.err.splitlines()[-1] == "course_utils: interrupted."
     assert not Path("count.json").exists()
+
+
+def test_verify_interrupted_when_it_saves_the_whole_count_keeps_it(run, six, monkeypatch):
+    saves = iter([KeyboardInterrupt])
+
+    def save_or_stop(*arguments: object) -> None:
+        for error in saves:
+            raise error
+        save_certificate(*arguments)
+
+    monkeypatch.setattr(command_line, "save_certificate", save_or_stop)
+    stopped = run(f"verify {six} --out count.json")
+    assert stopped.status == 130
+    assert stopped.err.endswith("what was counted is in count.json, and --resume goes on.\n")
+    assert load_certificate("count.json").complete
+
+
+def test_verify_keeps_what_it_has_whatever_ends_it(run, six, monkeypatch):
+    interrupt_after(2, monkeypatch, OSError("the driver is gone"))
+    with pytest.raises(OSError, match="the driver is gone"):
+        run(f"verify {six} --out count.json")
+    assert load_certificate("count.json").inputs == 2 * 9**4
+    interrupt_after(1, monkeypatch, torch.OutOfMemoryError("CUDA out of memory."))
+    assert run(f"verify {six} --out count.json --resume").status == 2
+    assert load_certificate("count.json").inputs == 3 * 9**4
 
 
 def test_verify_interrupted_again_at_once_keeps_what_it_had(run, six, monkeypatch):
@@ -569,6 +597,7 @@ def test_verify_under_torchrun_merges_what_its_processes_counted(run, six):
 
 # --- Bad input --------------------------------------------------------------------------------------------------------
 
+TOO_LONG = "a" * 300 + ".json"
 BAD_COMMANDS = {
     "": "required",
     "dance": "invalid choice",
@@ -589,7 +618,9 @@ BAD_COMMANDS = {
     "train --recipe tiny --out other --resume": "other/last.pt is a run with name tiny-original, not tiny",
     "train --recipe tiny --out truncated --resume": "cannot be read as a checkpoint",
     "verify": "required",
-    "verify nothing.pt": "no checkpoint at nothing.pt",
+    "verify nothing.pt": "nothing.pt cannot be read (No such file or directory)",
+    "verify other": "other cannot be read (Is a directory)",
+    f"verify {TOO_LONG}": "cannot be read (File name too long)",
     "verify truncated/last.pt": "cannot be read as a checkpoint",
     "verify model.pt --length 12": "from 4 to 11",
     "verify model.pt --length ten": "invalid int value",
@@ -597,12 +628,14 @@ BAD_COMMANDS = {
     "verify model.pt --shard 1": "A shard is written i/n",
     "verify model.pt --shard 1/": "A shard is written i/n",
     "verify model.pt --shard=-1/4": "A shard is written i/n",
+    f"verify model.pt --shard 1/{'9' * 5000}": f"A shard is written i/n, for example 1/4, not 1/{'9' * 38}.",
     "verify model.pt --shard 5/4": "no shard 5/4",
     "verify model.pt --shard 0/4": "no shard 0/4",
     "verify model.pt --shard 1/19684": "at most 19,683 for length 10",
     "verify model.pt --device tpu": "no device 'tpu'",
-    "verify model.pt --merge nothing.json": "no certificate to read at nothing.json",
-    "verify model.pt --merge letter.txt": "letter.txt is damaged, or no certificate",
+    "verify model.pt --merge nothing.json": "nothing.json cannot be read (No such file or directory)",
+    f"verify model.pt --merge {TOO_LONG}": "cannot be read (File name too long)",
+    "verify model.pt --merge letter.txt": "letter.txt is no certificate of this course",
     "verify model.pt --merge other.json": "other.json is about other weights than those of model.pt",
     "verify other/last.pt --merge other.json --length 4": "counts nothing: leave out --length.",
     "verify other/last.pt --merge other.json --shard 1/2": "counts nothing: leave out --shard.",
@@ -613,6 +646,8 @@ BAD_COMMANDS = {
     "verify other/last.pt --out other": "other is a folder: name a file (--out).",
     "verify other/last.pt --out other --resume": "other is a folder: name a file (--out).",
     "verify other/last.pt --out other.json": "A count for other.json is there already: go on with it (--resume), or",
+    f"verify other/last.pt --out {TOO_LONG}": "cannot be used (File name too long): name another file (--out).",
+    f"verify other/last.pt --out {TOO_LONG} --resume": "cannot be used (File name too long)",
     "evaluate": "required",
     "evaluate nothing.pt": "no checkpoint at nothing.pt",
     "evaluate truncated/last.pt": "cannot be read as a checkpoint",
@@ -648,7 +683,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", BAD_COMMANDS, ids=lambda command: command or "nothing")
+@pytest.mark.parametrize("command", BAD_COMMANDS, ids=lambda command: command[:80] or "nothing")
 def test_bad_input_gets_one_clear_line_and_status_2(command, run, checkpoint, other, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     Path("letter.txt").write_text("Dear network,\n" * 10)
@@ -711,10 +746,69 @@ def test_python_m_course_utils_refuses_bad_input_with_one_line_and_status_2(chec
     assert done.stderr.count("\n") == 1
 
 
-def test_an_interrupt_outside_training_is_said_in_a_line(run, checkpoint, monkeypatch):
+@pytest.mark.parametrize("part", ["_parser", "load_model", "evaluate"])
+def test_an_interrupt_outside_training_is_said_in_a_line(part, run, checkpoint, monkeypatch):
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line, "load_model", interrupted)
+    monkeypatch.setattr(command_line, part, interrupted)
     stopped = run(f"evaluate {checkpoint}")
     assert (stopped.status, stopped.out, stopped.err) == (130, "", "course_utils: interrupted.\n")
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory. Tried"), RuntimeError("CUDA error: out of memory\nCompile")]
+)
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        ("train --recipe tiny", "fit"),
+        ("evaluate model.pt", "load_model"),
+        ("evaluate model.pt", "evaluate"),
+        (f"decode model.pt {SOURCE}", "load_model"),
+        ("verify model.pt --length 4", "count_errors"),
+    ],
+)
+def test_a_gpu_with_too_little_memory_is_said_in_a_line(command, part, error, run, checkpoint, monkeypatch):
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command_line, part, fail)
+    done = run(command)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.splitlines()[-1] == (
+        "course_utils: The GPU has too little memory: use --device cpu, or end other programs that use it "
+        "(nvidia-smi lists them)."
+    )
+
+
+def test_another_error_is_not_taken_for_want_of_memory(run, checkpoint, monkeypatch):
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("a mistake of the package's own")
+
+    monkeypatch.setattr(command_line, "evaluate", fail)
+    with pytest.raises(RuntimeError, match="own"):
+        run(f"evaluate {checkpoint}")
+
+
+@pytest.mark.slow
+def test_a_pipe_that_nobody_reads_ends_it_without_a_word(checkpoint, monkeypatch):
+    """As in `… | true`, where the other program is over before there is a result."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "course_utils", "evaluate", checkpoint, "--examples", "10"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupt_while_pytorch_is_loaded_ends_it_without_a_word():
+    Path("torch.py").write_text("raise KeyboardInterrupt")  # here, where `python -m` looks first
+    done = python("--help")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
