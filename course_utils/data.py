@@ -12,8 +12,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 from .errors import InputError
 from .task import SubstringTask, generate_example
 
-# Training draws with the run's own seed, validation with the seed and this more, and the test examples are always the
-# same. So runs with small seeds never meet them; validation would with seed 1,000,000, training with 2,000,003.
+# Training draws with the run's own seed, validation with the seed and this more, and the test examples with a seed that
+# is always the same. So runs with small seeds never meet them; validation would with seed 1,000,000, training with
+# 2,000,003.
 VALIDATION_SEED = 1_000_003
 TEST_SEED = 2_000_003
 
@@ -64,6 +65,9 @@ def batches(
 
 
 def held_out(task: SubstringTask, n: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """The n test examples every score is measured on: the same on every machine, whatever the model's seed."""
+    """The n test examples every score is measured on: the same on every machine, whatever the model's seed.
+
+    That holds for one n: more examples do not begin with these.
+    """
     source, target = task.sample(n, torch.Generator().manual_seed(TEST_SEED))
     return source.to(device), target.to(device)

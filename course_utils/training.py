@@ -70,21 +70,22 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in COUNTS:
             count = getattr(self, name)
-            if not isinstance(count, int) or count < 1:
+            if type(count) is not int or count < 1:  # True would count as 1
                 raise InputError(f"A recipe's {name} is a whole number, at least 1, not {count}.")
-        for name in ("learning_rate", "gradient_clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"A recipe's {name} is above 0, not {getattr(self, name)}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"A recipe's learning_rate is finite and above 0, not {self.learning_rate}.")
+        if not self.gradient_clip > 0:
+            raise InputError(f"A recipe's gradient_clip is above 0, not {self.gradient_clip}.")
         if self.initial_range is not None and not 0 < self.initial_range < math.inf:
             raise InputError(f"A recipe's initial_range is above 0, or None, not {self.initial_range}.")
         if not 0 <= self.length_weight <= LARGEST_LENGTH_WEIGHT:
             raise InputError(
                 f"A recipe's length_weight is from 0 to {LARGEST_LENGTH_WEIGHT}, not {self.length_weight}."
             )
-        if not self.weight_decay >= 0:
-            raise InputError(f"A recipe's weight_decay is at least 0, not {self.weight_decay}.")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise InputError(f"A recipe's betas are at least 0 and below 1, not {self.betas}.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"A recipe's weight_decay is finite and at least 0, not {self.weight_decay}.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(f"A recipe's betas are two numbers, at least 0 and below 1, not {self.betas}.")
         for name, share in (("dropout", self.dropout), ("warm_up", self.warm_up)):
             if not 0 <= share < 1:
                 raise InputError(f"A recipe's {name} is a share, at least 0 and below 1, not {share}.")
@@ -468,6 +469,8 @@ def fit(
         whole = _restore(run, folder / "last.pt") if resume and (folder / "last.pt").exists() else None
         if not process.is_first:
             folder = None  # the first saves what all of them have
+        if whole is not None and folder is not None and not (folder / "best.pt").exists():
+            _save_best(run, folder)  # someone brought last.pt here alone
         for callback in callbacks:
             callback.on_start(run)
         try:
@@ -500,7 +503,8 @@ def fit(
 def summary(run: Run) -> dict:
     """What a run came to, as plain data: its budget, its time, and the exact match of its last and best weights.
 
-    Exact match is measured on 10,000 held-out examples, the same for every run.
+    Exact match is measured on 10,000 held-out examples, the same for every run. `until` looks at them too: what it
+    stopped was chosen by them, so that its exact match is a little higher than on examples that had no say in it.
     """
     test = held_out(SubstringTask(run.recipe.length), HELD_OUT_EXAMPLES, run.device)
     return {
@@ -713,7 +717,7 @@ def _restore(run: Run, path: Path) -> dict:
     state = load_checkpoint(path)
     if "generators" not in state:
         raise InputError(f"{path} holds a model but no run to go on with: train without --resume.")
-    saved = {**state.get("recipe", {}), "seed": state.get("seed")}
+    saved = {**(state.get("recipe") or {}), "seed": state.get("seed")}
     for name, value in {**dataclasses.asdict(run.recipe), "seed": run.seed}.items():
         if saved.get(name) != value:
             raise InputError(
@@ -725,8 +729,13 @@ def _restore(run: Run, path: Path) -> dict:
         _take(run, whole)
         _restore_optimizer(run.optimizer, state["optimizer"])
         run.scheduler.load_state_dict(state["scheduler"])
+        _check_whole(run)
+    except torch.OutOfMemoryError:
+        raise  # the file is not to blame
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} does not hold all that a run needs to go on: choose another folder.") from error
+        raise InputError(
+            f"{path} was changed or damaged: it does not hold all that a run needs to go on, so choose another folder."
+        ) from error
     try:
         for name, generator in run.generators.items():
             generator.set_state(state["generators"][name])
@@ -740,6 +749,20 @@ def _restore(run: Run, path: Path) -> dict:
     return _state_of(run)
 
 
+def _check_whole(run: Run) -> None:
+    """Raise an error of some kind where what was read would fail later, or belongs to several moments of a run."""
+    build_model(run.recipe).load_state_dict(run.best_state)
+    numbers = [*run.step_losses, *(value for row in run.history for value in row.values())]
+    counts = {run.step, run.scheduler.last_epoch, len(run.step_losses), len(run.history) * run.recipe.steps_per_epoch}
+    if (
+        len(counts) > 1
+        or not all(isinstance(number, int | float) for number in numbers)
+        or not all(row.keys() >= {"epoch", "seconds", "validation_loss"} for row in run.history)
+        or run.best_epoch not in range(1, len(run.history) + 1)
+    ):
+        raise ValueError("Not a whole run.")
+
+
 def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     """Only what it remembers comes from the state: a run may be captured where an earlier part of it was not."""
     rate, capturable = optimizer.param_groups[0]["lr"], optimizer.defaults["capturable"]
@@ -748,10 +771,18 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     saved = float(group["lr"])
     group["lr"] = rate.fill_(saved) if capturable else saved
     group["capturable"] = capturable
+    for parameter, remembered in optimizer.state.items():  # PyTorch looks at no shape, and a wrong one ends the process
+        wanted = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+        if {name: tensor.shape for name, tensor in remembered.items()} != wanted:
+            raise ValueError("Not what an optimizer remembers of these weights.")
 
 
 def _dropout_state(device: torch.device) -> Tensor:
-    """What dropout draws from next; on a GPU all but cuDNN's own, between the layers of a GRU."""
+    """What dropout draws from next. On a CPU a run that takes it up again drops what it would have dropped.
+
+    On a GPU not: PyTorch lets the first GRU after that draw a new seed, for what cuDNN drops between its layers. It
+    comes from this same generator, and so moves all that PyTorch's own dropout draws later.
+    """
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
@@ -775,14 +806,24 @@ def save_checkpoint(state: dict, path: str | Path) -> None:
         raise InputError(f"{path} could not be written ({error}): free some space or name another folder.") from error
 
 
+def _readable_file(path: str | Path) -> Path:
+    """The file; InputError where there is none, or none that can be opened."""
+    path = Path(path)
+    try:
+        if path.is_file():
+            path.open("rb").close()  # here, since of a file that is cut short PyTorch raises an OSError, too
+            return path
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    raise InputError(f"There is no checkpoint at {path}.")
+
+
 def load_checkpoint(path: str | Path) -> dict:
     """Read a checkpoint on the CPU, `{"model": state_dict, …}`; a bare state_dict is taken as the model's.
 
     Raises InputError for a file that is missing, damaged, or something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no checkpoint at {path}.")
+    path = _readable_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about other programs' pickles, which are refused below

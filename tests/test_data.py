@@ -135,6 +135,11 @@ def test_held_out_examples_are_not_those_of_training_or_validation(seed):
     assert not any(source in drawn for source in test)
 
 
+def test_more_held_out_examples_do_not_begin_with_the_fewer_ones():
+    few, more = (held_out(SubstringTask(), n)[0] for n in (1000, 2000))
+    assert not (few == more[:1000]).all(dim=1).any()
+
+
 def test_held_out_examples_go_to_the_device_asked_for():
     source, target = held_out(SubstringTask(), 3, device="meta")
     assert (source.device.type, target.device.type) == ("meta", "meta")

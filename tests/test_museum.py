@@ -5,6 +5,7 @@ import dataclasses
 import functools
 from types import SimpleNamespace
 
+import museum as benchmark
 import pytest
 import torch
 from torch import nn
@@ -458,13 +459,13 @@ def test_an_interrupted_comparison_of_first_weights_is_not_kept(monkeypatch):
     monkeypatch.setattr(museum, "fit", lambda *_, **__: SimpleNamespace(interrupted=True))
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            museum._first_weights.__wrapped__(None)
+            benchmark.first_weights.__wrapped__(None)
 
 
 def test_a_part_in_training_is_looked_for_in_two_epochs_of_three_steps(monkeypatch):
     runs = []
     monkeypatch.setattr(museum, "fit", lambda recipe, **how: runs.append(training.fit(recipe, **how)) or runs[-1])
-    museum._first_weights.__wrapped__(None)
+    benchmark.first_weights.__wrapped__(None)
     assert [(run.step, len(run.history)) for run in runs] == [(6, 2)]
 
 
@@ -472,7 +473,7 @@ def test_a_part_in_training_is_looked_for_in_two_epochs_of_three_steps(monkeypat
 def test_which_exhibits_have_a_part_in_training_is_recorded():
     recorded = load_record("museum")["in training"]
     assert recorded["healthy"] is False
-    assert {name: museum.has_a_part_in_training(exhibit) for name, exhibit in EXHIBITS.items()} == {
+    assert {name: benchmark.has_a_part_in_training(exhibit) for name, exhibit in EXHIBITS.items()} == {
         name: recorded[name] for name in EXHIBITS
     }
     alike = {name for name in EXHIBITS if not recorded[name]}

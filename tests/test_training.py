@@ -1,6 +1,7 @@
 """A step, an epoch, a run, its callbacks and its checkpoints, with networks that train in a tenth of a second."""
 
 import dataclasses
+import errno
 import io
 import itertools
 import math
@@ -494,18 +495,18 @@ def test_until_must_be_a_share(until, recipe, refused):
 IMPOSSIBLE = {
     "epochs": [0, -1, 1.5],
     "steps_per_epoch": [0],
-    "batch_size": [0],
+    "batch_size": [0, True],
     "validation_examples": [0],
     "validation_batch_size": [0],
     "emb_dim": [0],
     "hidden_dim": [0],
     "n_layers": [0],
-    "learning_rate": [0.0, -1e-3, math.nan],
+    "learning_rate": [0.0, -1e-3, math.inf, math.nan],
     "gradient_clip": [0.0, -1.0],
-    "weight_decay": [-0.1],
+    "weight_decay": [-0.1, math.inf, math.nan],
     "initial_range": [0.0, -1.0, math.inf, math.nan],
     "length_weight": [-1.0, 21.0, math.inf, math.nan],
-    "betas": [(1.0, 0.9), (0.9, -0.1)],
+    "betas": [(1.0, 0.9), (0.9, -0.1), (0.9,), (0.9, 0.95, 0.99)],
     "dropout": [-0.1, 1.0],
     "warm_up": [-0.1, 1.0],
     "teacher_forcing_ratio": [-0.1, 1.1],
@@ -549,14 +550,14 @@ def test_the_lowest_and_the_highest_seed_are_seeds(seed, recipe):
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_a_sentence(each_recipe):
     with pytest.raises(TrainingDivergedError, match="The loss is nan at step 2 of epoch 1") as caught:
-        fit(dataclasses.replace(each_recipe, learning_rate=math.inf))
+        fit(dataclasses.replace(each_recipe, learning_rate=1e300))
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(".")
 
 
 def test_a_validation_loss_that_is_not_finite_stops_the_run_too(each_recipe):
     """The training loss is taken before a step, so the last step's damage shows in validation alone."""
-    recipe = dataclasses.replace(each_recipe, learning_rate=math.inf, one_cycle=False, steps_per_epoch=1, epochs=1)
+    recipe = dataclasses.replace(each_recipe, learning_rate=1e300, one_cycle=False, steps_per_epoch=1, epochs=1)
     with pytest.raises(TrainingDivergedError, match="epoch 1"):
         fit(recipe)
 
@@ -711,7 +712,7 @@ def test_callbacks_end_after_an_interrupt_and_after_an_error(recipe):
     watch.on_end = lambda run: ended.append(run.interrupted)
     fit(recipe, callbacks=[watch, InterruptAt(step=2)])
     with pytest.raises(TrainingDivergedError):
-        fit(dataclasses.replace(recipe, learning_rate=math.inf), callbacks=[watch])
+        fit(dataclasses.replace(recipe, learning_rate=1e300), callbacks=[watch])
     assert ended == [True, False]
 
 
@@ -756,6 +757,81 @@ def test_resuming_from_less_than_a_run_is_refused(missing, recipe, tmp_path, ref
     torch.save(state, tmp_path / "last.pt")
     with refused("does not hold all that a run needs"):
         fit(recipe, out=tmp_path, resume=True)
+
+
+def change_memory(name: str, tensor: Tensor) -> Callable[[dict], None]:
+    """Put another tensor into what the optimizer remembers of the first weights."""
+    return lambda state: state["optimizer"]["state"][0].update({name: tensor})
+
+
+DAMAGES = {
+    "no best weights": lambda state: state.update(best_state=None),
+    "another model's best weights": lambda state: state.update(best_state={"weight": torch.ones(2)}),
+    "best epoch that was not": lambda state: state.update(best_epoch=4),
+    "history is a text": lambda state: state.update(history="abc"),
+    "history is too short": lambda state: state["history"].pop(),
+    "history without the loss": lambda state: state["history"][0].pop("validation_loss"),
+    "history with words in it": lambda state: state["history"][-1].update(held_out_exact_match="good"),
+    "step is a text": lambda state: state.update(step="nine"),
+    "step is another": lambda state: state.update(step=6),
+    "no losses": lambda state: state.update(step_losses=None),
+    "one loss too few": lambda state: state["step_losses"].pop(),
+    "losses are a text": lambda state: state.update(step_losses="123456789"),
+    "schedule of the first step": lambda state: state.update(scheduler={}),
+    "schedule is a text": lambda state: state.update(scheduler="slow"),
+    "mean of another shape": lambda state: change_memory("exp_avg", torch.ones(3))(state),
+    "square of another shape": lambda state: change_memory("exp_avg_sq", torch.ones(3))(state),
+    "many steps": lambda state: change_memory("step", torch.ones(3))(state),
+    "memory of another optimizer": lambda state: change_memory("momentum", torch.ones(3))(state),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_resuming_from_a_damaged_run_is_refused(damage, recipe, tmp_path, refused):
+    fit(recipe, out=tmp_path)
+    state = load_checkpoint(tmp_path / "last.pt")
+    damage(state)
+    torch.save(state, tmp_path / "last.pt")
+    with refused("last.pt was changed or damaged: it does not hold all that a run needs"):
+        fit(recipe, out=tmp_path, resume=True)
+
+
+def test_resuming_from_a_run_of_no_recipe_is_refused(recipe, tmp_path, refused):
+    fit(recipe, out=tmp_path)
+    torch.save({**load_checkpoint(tmp_path / "last.pt"), "recipe": None}, tmp_path / "last.pt")
+    with refused("is a run with name None"):
+        fit(recipe, out=tmp_path, resume=True)
+
+
+def test_a_gpu_that_is_full_does_not_make_a_damaged_run(recipe, tmp_path, monkeypatch):
+    def no_room(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    fit(recipe, out=tmp_path)
+    monkeypatch.setattr(training, "_restore_optimizer", no_room)
+    with pytest.raises(torch.OutOfMemoryError):
+        fit(recipe, out=tmp_path, resume=True)
+
+
+def test_a_run_whose_last_checkpoint_was_brought_alone_has_its_best_one_again(recipe, tmp_path):
+    for there, here in ((tmp_path / "finished", None), (tmp_path / "stopped", InterruptAt(step=5))):
+        fit(recipe, seed=1, out=there, callbacks=[here] if here else [])
+        best = load_checkpoint(there / "best.pt")
+        (there / "best.pt").unlink()
+        stop = InterruptAt(step=4)  # a run that goes on, before it has another best
+        fit(recipe, seed=1, out=there, resume=True, callbacks=[stop])
+        again = load_checkpoint(there / "best.pt")
+        assert same(again["model"], best["model"])
+        assert (again["recipe"], again["seed"]) == (best["recipe"], best["seed"])
+
+
+def test_of_several_processes_only_the_first_writes_a_best_checkpoint_that_is_missing(recipe, tmp_path):
+    fit(recipe, out=tmp_path)
+    (tmp_path / "best.pt").unlink()
+    second = training.Process()
+    second.is_first = False
+    fit(recipe, out=tmp_path, resume=True, process=second)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
 def test_resuming_on_another_kind_of_device_is_refused(recipe, tmp_path, refused):
@@ -893,6 +969,23 @@ def test_a_missing_checkpoint_is_refused(tmp_path, refused):
     for path in (tmp_path / "nothing.pt", tmp_path):
         with refused("There is no checkpoint at"):
             load_model(path)
+
+
+def test_a_checkpoint_whose_name_is_too_long_is_refused(tmp_path, refused):
+    with refused(r"cannot be read \(File name too long\)"):
+        load_checkpoint(tmp_path / ("a" * 300))
+
+
+@pytest.mark.parametrize("closed", ["is_file", "open"], ids=["its folder is closed", "it is closed itself"])
+def test_a_checkpoint_that_may_not_be_read_is_refused(closed, tmp_path, monkeypatch, refused):
+    def permission_denied(*_: object) -> None:  # also to the root user, whom no permissions stop
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = tmp_path / "model.pt"
+    save_checkpoint({"model": {"weight": torch.ones(2)}}, path)
+    monkeypatch.setattr(Path, closed, permission_denied)
+    with refused(r"model.pt cannot be read \(Permission denied\)"):
+        load_checkpoint(path)
 
 
 def bytes_of(state: object, **options) -> bytes:

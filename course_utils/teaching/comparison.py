@@ -17,7 +17,6 @@ from torch import Tensor
 TABLE_TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 NUMBER_TOLERANCE = {"rtol": 1e-5, "atol": 1e-8}
 INSTEAD = dict.fromkeys((torch.uint16, torch.uint32, torch.uint64), torch.long)
-INSTEAD |= dict.fromkeys((torch.float16, torch.bfloat16), torch.float32)
 SHOWN_ELEMENTS = 40  # whole numbers up to this many are printed whole, with all their rows
 SHOWN_FLOATS = 24  # and numbers with decimals up to this many, so that a small case can be worked out again by hand
 SHOWN_IN_A_ROW = 12
@@ -46,10 +45,16 @@ def normal(value: Any) -> Any:
     return value
 
 
-def _comparable(value: Tensor) -> Tensor:
-    """A dense copy on the CPU, in a type that PyTorch can compare with others and NumPy can draw."""
-    dense = value.to_dense() if value.is_sparse else value
-    return dense.cpu().to(INSTEAD.get(value.dtype, value.dtype), copy=True)
+def _comparable(value: Tensor) -> Any:
+    """A dense copy on the CPU, in a type that PyTorch can compare with others and NumPy can draw; of a nested one rows.
+
+    A tensor that has no plain numbers raises an error here, inside the trial, and not where it is shown.
+    """
+    if value.is_nested:
+        return tuple(_comparable(row) for row in value.unbind())
+    is_short = value.is_floating_point() and value.element_size() < 4
+    dense = value.to_dense().to(torch.float32 if is_short else INSTEAD.get(value.dtype, value.dtype))
+    return torch.from_numpy(dense.numpy(force=True).copy())
 
 
 def _number_tensor(value: Any) -> Tensor:
@@ -160,6 +165,13 @@ def tables(expected: Any, got: Any) -> tuple[Tensor, Tensor] | None:
 
 def brief(value: Any) -> str:
     """A value in a line: its numbers where they are few, else what kind of thing it is."""
+    try:
+        return _in_a_line(value)
+    except Exception:  # a tensor without plain numbers, a number of 5,000 digits, and what else cannot be written
+        return f"a {type(value).__name__}"
+
+
+def _in_a_line(value: Any) -> str:
     if isinstance(value, Tensor):
         if value.is_floating_point() and value.numel() <= (SHOWN_FLOATS if value.dim() > 1 else SHOWN_IN_A_ROW):
             return str(np.round(value.tolist(), 4).tolist())
