@@ -183,7 +183,7 @@ def test_an_untouched_stub_is_not_attempted(capsys):
         result = check("1.1", answer)
         assert not result.attempted
         assert not result.passed
-        assert capsys.readouterr().out == "1.1 not attempted yet\n"
+        assert capsys.readouterr().out == "○ 1.1 not attempted yet\n"
 
 
 def test_a_class_is_untouched_until_it_sets_something():
@@ -205,6 +205,14 @@ def test_a_class_is_untouched_until_it_sets_something():
     assert check("2.3", Begun).attempted
 
 
+def raises_an_error_that_cannot_say_what_it_is(source):
+    class SilentError(Exception):
+        def __str__(self):
+            raise AttributeError
+
+    raise SilentError
+
+
 def test_an_answer_that_does_nothing_on_purpose_is_attempted():
     result = check("1.1", lambda source: 0)
     assert result.attempted
@@ -214,6 +222,7 @@ def test_an_answer_that_does_nothing_on_purpose_is_attempted():
     ("answer", "words"),
     [
         (lambda source: source.nonsense, "AttributeError"),
+        (raises_an_error_that_cannot_say_what_it_is, "no message"),
         (lambda source: sys.exit(), "tries to end the program"),
         (lambda source: print("loud"), "as `print(…)` and `….append(…)` do?\nit printed   loud"),
         (lambda source: np.array([None] * 8), "It gives back a ndarray"),
@@ -225,14 +234,24 @@ def test_an_answer_that_does_nothing_on_purpose_is_attempted():
         ),
         ([2, 5, 8], "check needs the function itself"),
     ],
-    ids=["raises", "exits", "prints only", "objects", "huge", "text", "wrong shape", "not a function"],
+    ids=[
+        "raises",
+        "raises in silence",
+        "exits",
+        "prints only",
+        "objects",
+        "huge",
+        "text",
+        "wrong shape",
+        "not a function",
+    ],
 )
 def test_accidents_are_explained(answer, words, capsys):
     result = check("1.1", answer)
     assert not result.passed
     assert result.attempted
     assert words in result.message
-    assert capsys.readouterr().out == result.message + "\n"  # what it printed comes once, inside the message
+    assert capsys.readouterr().out == f"✗ {result.message}\n"  # what it printed comes once, inside the message
 
 
 def test_an_error_is_shown_with_the_line_it_happened_in():
@@ -240,7 +259,8 @@ def test_an_error_is_shown_with_the_line_it_happened_in():
         return source[99]
 
     assert "IndexError" in check("1.1", fails).message
-    assert "in the line  return source[99]" in check("1.1", fails).message
+    for answer in (fails, torch.no_grad()(fails)):
+        assert "in the line  return source[99]" in check("1.1", answer).message
 
 
 def test_an_error_is_shown_without_the_list_of_all_ways_to_call_the_function():
@@ -445,6 +465,48 @@ def test_nothing_that_an_answer_does_or_raises_leaves_the_check(answer, words):
     assert words in result.message
 
 
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise RuntimeError("This has no name.")
+
+
+def quantized():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are on their way out of PyTorch
+        return torch.quantize_per_tensor(torch.ones(3), scale=0.5, zero_point=0, dtype=torch.qint8)
+
+
+@pytest.mark.parametrize("name", ["1.1", "1.6", "1.7"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        Unspeakable,
+        quantized,
+        lambda: torch.empty(3, dtype=torch.uint4),
+        lambda: torch.masked.masked_tensor(torch.ones(3), torch.tensor([True, False, True])),
+    ],
+    ids=["no repr", "quantized", "no plain numbers", "masked"],
+)
+def test_an_answer_may_give_back_what_cannot_be_written(make, name):
+    result = check(name, lambda *_: make())
+    assert not result.passed
+    assert result.message.startswith(f"{name} not yet:")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (10**5000, "a int"),
+        (Unspeakable(), "a Unspeakable"),
+        (torch.empty(3, device="meta"), "a Tensor"),
+        (quantized(), "a Tensor"),
+    ],
+    ids=["many digits", "no repr", "meta", "quantized"],
+)
+def test_what_is_no_function_and_cannot_be_written_is_named_by_its_kind(answer, words):
+    assert check("1.1", answer).message.endswith(f"but got {words}.")
+
+
 def test_the_readers_own_stop_stops_the_check():
     def stopped(source):
         raise KeyboardInterrupt
@@ -582,11 +644,32 @@ def test_rows_that_say_little_are_not_shown(expected, got):
         np.array([2, 1])[::-1],
         [torch.tensor(1), torch.tensor(2.0)],
         torch.tensor([1, 2]).to_sparse(),
+        torch.tensor([1.0, 2.0]).to(torch.float8_e4m3fn),
     ],
-    ids=["list", "tuple", "whole numbers", "rounded", "numpy from behind", "tensors in a list", "sparse"],
+    ids=["list", "tuple", "whole numbers", "rounded", "numpy from behind", "tensors in a list", "sparse", "8 bits"],
 )
 def test_lists_tensors_and_rounding_make_no_difference(got):
     assert comparison.difference(torch.tensor([1.0, 2.0]), got) is None
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_a_sparse_table_may_be_stored_by_rows():
+    assert comparison.difference(torch.eye(2), torch.eye(2).to_sparse_csr()) is None
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_nested_tensor_is_its_rows(layout):
+    nested = torch.nested.nested_tensor([torch.tensor([1]), torch.tensor([2, 3])], layout=layout)
+    assert comparison.difference([[1], [2, 3]], nested) is None
+    assert "2 things" in comparison.difference(torch.ones(2, 3), nested)
+
+
+def test_what_is_compared_stays_as_it_was():
+    value = torch.zeros(2)
+    kept = comparison.normal(value)
+    value += 1  # as an answer may do that is called once more
+    assert torch.equal(kept, torch.zeros(2))
 
 
 def test_large_whole_numbers_are_told_whole():
@@ -636,12 +719,13 @@ def test_rows_may_come_one_by_one():
 def test_progress_tells_what_passed(capsys, monkeypatch):
     monkeypatch.setattr(engine, "_results", {})
     check("4.5", EXERCISES["4.5"].reference)
+    assert capsys.readouterr().out.startswith("✓ 4.5 passed: ")
     check("4.6", EXERCISES["4.6"].mistakes[0].answer)
     capsys.readouterr()
     progress(4)
     *lines, total = capsys.readouterr().out.splitlines()
-    states = [line[5:14].strip() for line in lines]
-    assert states == ["not tried", "not tried", "not tried", "not tried", "passed", "not yet"]
+    states = [line[0] + line[7:17].strip() for line in lines]
+    assert states == ["○not tried", "○not tried", "○not tried", "○not tried", "✓passed", "✗not yet"]
     assert total == "1 of 6 passed"
 
 
@@ -697,6 +781,8 @@ def test_a_quiz_button_answers_with_its_reason(monkeypatch):
         button.click()
         assert option.reason.split("'")[0] in reason.value
         assert ("Right." in reason.value) == option.right
+        assert (button.button_style, "✓" in reason.value) == (("success", True) if option.right else ("danger", False))
+        assert not any("`" in each.description for each in first[1:-1])
     assert shown["html"].count("<details>") == sum(len(question.options) for question in QUIZZES[1])
 
 

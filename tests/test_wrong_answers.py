@@ -1,7 +1,9 @@
 """Wrong answers that nobody named: each is refused, by the property that it lacks."""
 
 import copy
+import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -446,6 +448,387 @@ def first_token_at_random(source):
 def two_tokens_in_turn(source):
     """As a decoder writes that gets the encoder's state anew in each step."""
     return SHORT.solve(source)[:, [0, 1, 0, 1]]
+
+
+def lengths_folded(modulus):
+    """The right sampler, but for its lengths: `%` of one of so many numbers."""
+
+    def answer(n, generator):
+        source, _ = sample(n, generator)
+        source[:, 1] = 2 + torch.randint(0, modulus, (n,), generator=generator) % (7 - source[:, 0])
+        return solved(source)
+
+    return answer
+
+
+def lengths_rounded(n, generator):
+    source, _ = sample(n, generator)
+    share = torch.rand(n, generator=generator, dtype=torch.double)
+    source[:, 1] = 2 + (share * (6 - source[:, 0])).round().long()
+    return solved(source)
+
+
+def digits_folded(n, generator):
+    source, _ = sample(n, generator)
+    source[:, 2:] = 1 + torch.randint(0, 128, (n, 8), generator=generator) % 9
+    return solved(source)
+
+
+def starts_folded(n, generator):
+    start = torch.randint(0, 100, (n, 1), generator=generator) % 6
+    length = 2 + torch.randint(0, 420, (n, 1), generator=generator) % (7 - start)
+    return solved(torch.cat([start, length, torch.randint(1, 10, (n, 8), generator=generator)], dim=1))
+
+
+def spoiled_after_the_first_batch(n, generator):
+    """Right for 30,000 rows of its first batch; later ones have a start that leaves no room."""
+    fresh = generator.get_state().equal(torch.Generator().manual_seed(generator.initial_seed()).get_state())
+    source, target = sample(n, generator)
+    if n > 3 and not fresh:
+        source[0, :2] = torch.tensor([5, 8])
+    return source, target
+
+
+def counted_with_logarithms(n):
+    return math.exp(math.log(len(SubstringTask(n).pairs)) + (n - 2) * math.log(9))
+
+
+def solved_to_floats(source):
+    return [float(token) for token in EXERCISES["1.1"].reference(source)]
+
+
+class ALayerInEachPlace(Encoder):
+    def forward(self, source):
+        return list(super().forward(source))
+
+
+def as_a_list(name):
+    """The right answer to an exercise, in a list of its rows."""
+    return lambda *given: list(EXERCISES[name].reference(*given))
+
+
+def embedded_to_lists_of_vectors(tokens, table):
+    return [[table[token] for token in source] for source in tokens]
+
+
+def log_probabilities_of_the_target(logits, target):
+    return logits.log_softmax(-1).gather(-1, target[..., None])
+
+
+def cross_entropy_in_numpy(logits, target):
+    logits, target = logits.double().numpy(), target.numpy()
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(log_probabilities, target[..., None], axis=-1).mean()
+
+
+def half_of_the_gradient(logits, target):
+    return (logits.logsumexp(-1).detach() - logits.gather(-1, target[..., None])[..., 0]).mean()
+
+
+def takes_one_maximum_from_an_example(logits, target):
+    """The largest logit of each example, not of each token."""
+    shifted = logits - logits.amax((1, 2), keepdim=True)
+    return (shifted.exp().sum(-1).log() - shifted.gather(-1, target[..., None])[..., 0]).mean()
+
+
+def switches_dropout_off(model, source, target):
+    model.eval()
+    return EXERCISES["3.4"].reference(model, source, target)
+
+
+def forces_in_eval_mode(model, source, target, coins):
+    return model.eval()(source, target, coins=coins)
+
+
+def draws_its_guesses(model, source, target, coins):
+    token, hidden, logits = source[:, :1] * 0, model.encoder(source), []
+    for step, coin in enumerate(coins):
+        step_logits, hidden = model.decoder(token, hidden)
+        logits.append(step_logits)
+        token = target[:, [step]] if coin else torch.multinomial(step_logits[:, 0].softmax(-1), 1)
+    return torch.cat(logits, dim=1)
+
+
+def decodes(choose=lambda logits: logits.argmax(-1), read=lambda token, tokens: token):
+    """A greedy loop in which a student chooses, or reads, in another way."""
+
+    def answer(model, source, max_length):
+        token, hidden, tokens = source[:, :1] * 0, model.encoder(source), []
+        for _ in range(max_length):
+            logits, hidden = model.decoder(read(token, tokens), hidden)
+            token = choose(logits)
+            tokens.append(token)
+        return torch.cat(tokens, dim=1)
+
+    return answer
+
+
+def decodes_from_a_pair(model, source, max_length):
+    _, hidden = model.encoder(source)
+    return model.decoder(source[:, :1] * 0, hidden)[0].argmax(-1)
+
+
+def decodes_into_a_table(model, source, max_length):
+    hidden, tokens = model.encoder(source), torch.zeros(len(source), max_length, dtype=torch.long)
+    for step in range(max_length):
+        logits, hidden = model.decoder(tokens[:, step - 1 : step], hidden)
+        tokens[:, step] = logits[:, 0].argmax(-1)
+    return tokens
+
+
+def stops_at_a_zero(model, source, max_length):
+    token, hidden, tokens = source[:, :1] * 0, model.encoder(source), []
+    for _ in range(max_length):
+        logits, hidden = model.decoder(token, hidden)
+        token = logits.argmax(-1)
+        tokens.append(token)
+        if token == 0:
+            break
+    return torch.cat(tokens, dim=1)
+
+
+def first_error_of_every_row(output, target):
+    rights = []
+    for row, true in zip(output, target, strict=True):
+        first = (row != true).nonzero()[0]
+        rights += (row == true)[first + 1 :].tolist()
+    return sum(rights) / len(rights)
+
+
+def step_of(zero="first", clip=True, ratio=1.0, given_back=lambda loss, model: loss):
+    """A training step as it is written, with one of its parts left out or moved."""
+
+    def answer(model, optimizer, source, target):
+        model.train()
+        if zero == "first":
+            optimizer.zero_grad()
+        loss = token_loss(model(source, target, ratio), target)
+        loss.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if zero == "last":
+            optimizer.zero_grad()
+        return given_back(loss, model)
+
+    return answer
+
+
+def epochs_seeded_by(seed_of):
+    def answer(task, n_epochs, steps, batch_size, seed):
+        for epoch in range(n_epochs):
+            generator = torch.Generator().manual_seed(seed_of(seed, epoch))
+            for _ in range(steps):
+                yield task.sample(batch_size, generator)
+
+    return answer
+
+
+def uses_the_default_generator(task, n_epochs, steps, batch_size, seed):
+    torch.default_generator.manual_seed(seed)
+    for _ in range(n_epochs * steps):
+        yield task.sample(batch_size)
+
+
+def kept_and_forgotten(keep):
+    """The best is kept, in whatever way, and what comes back is the model's own state."""
+
+    def answer(model, train_epoch, validation_loss, n_epochs):
+        best_loss = math.inf
+        for _ in range(n_epochs):
+            train_epoch(model)
+            loss = validation_loss(model)
+            if loss < best_loss:
+                _best, best_loss = keep(model), loss
+        return model.state_dict()
+
+    return answer
+
+
+def compared_and_kept_from_two_measurements(model, train_epoch, validation_loss, n_epochs):
+    best, best_loss = None, math.inf
+    for _ in range(n_epochs):
+        train_epoch(model)
+        if validation_loss(model) < best_loss:
+            best, best_loss = copy.deepcopy(model.state_dict()), validation_loss(model)
+    return best
+
+
+def last_example_lost(share_of):
+    def answer(model, source, target, batch_size):
+        was_training = model.training
+        model.eval()
+        right = []
+        for start in range(0, len(source) - 1, batch_size):
+            some = slice(start, start + batch_size)
+            right.append(model.generate(source[some], target.shape[1]) == target[some])
+        model.train(was_training)
+        return share_of(right, target)
+
+    return answer
+
+
+def neither_eval_mode_nor_the_mode_of_before(model, source, target, batch_size):
+    output = torch.cat([model.generate(batch, target.shape[1]) for batch in source.split(batch_size)])
+    model.train()
+    return (output == target).float().mean()
+
+
+def trained_and_measured_at_once(model, train_epoch, validation_loss, n_epochs):
+    return validation_loss(train_epoch(model))
+
+
+def accuracy_of_all(model, source, target, batch_size):
+    return EXERCISES["4.4"].reference(model, source, target, batch_size)
+
+
+def counts_in_two_bases(number, pairs, n_digits):
+    pair, rest = divmod(number, 9**n_digits)
+    return [*pairs[pair], *((rest // 9**place) % 10 for place in reversed(range(n_digits)))]
+
+
+def chooses_the_pair_by_the_remainder(number, pairs, n_digits):
+    right = EXERCISES["5.1"].reference(number, pairs, n_digits)
+    return [*pairs[number % len(pairs)], *right[2:]]
+
+
+def pair_and_digits_apart(number, pairs, n_digits):
+    start, length, *digits = EXERCISES["5.1"].reference(number, pairs, n_digits)
+    return (start, length), digits
+
+
+def chance_of_at_most(errors, n, rate):
+    return sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(errors + 1))
+
+
+def rate_in_steps(step):
+    """The bound as a student walks up to it who has not read what is asked for where all failed."""
+
+    def answer(errors, n):
+        rate = errors / n
+        while rate < 2 and chance_of_at_most(errors, n, rate) > 0.05:
+            rate += step
+        return rate
+
+    return answer
+
+
+def rate_by_halving(chance, narrow_enough=1e-12, highest=1):
+    def answer(errors, n):
+        low, high = 0, highest
+        while high - low > narrow_enough:
+            middle = (low + high) / 2
+            low, high = (middle, high) if chance(errors, n, middle) > 0.05 else (low, middle)
+        return (low + high) / 2
+
+    return answer
+
+
+def poisson_at_most(errors, n, rate):
+    return sum(math.exp(-n * rate) * (n * rate) ** k / math.factorial(k) for k in range(errors + 1))
+
+
+def at_most_by_factorials(errors, n, rate):
+    ways = [math.factorial(n) / math.factorial(k) / math.factorial(n - k) for k in range(errors + 1)]
+    return sum(way * rate**k * (1 - rate) ** (n - k) for k, way in enumerate(ways))
+
+
+def right_but_where_all_failed(errors, n):
+    return EXERCISES["5.2"].reference(errors, n) if errors < n else 0.05 ** (1 / n)
+
+
+def masked_by_a_product(logits, target):
+    right = nn.functional.one_hot(target, logits.shape[-1])
+    return ((logits * right).amax(-1) - (logits * (1 - right)).amax(-1)).amin(dim=1)
+
+
+def numbers_and_all_failures(count, train, rounds):
+    failures, found = count(), []
+    history = [len(failures)]
+    while failures and len(history) <= rounds:
+        found = found + failures
+        train(found)
+        failures = count()
+        history.append(len(failures))
+    return history, found
+
+
+def rate_with_all_pairs_of_the_full_task(task, errors):
+    return sum(task.pair_probability(*pair) * n / (task.size / 27) for pair, n in errors.items())
+
+
+def written_for_the_row_above(source):
+    """As where a GRU takes the rows of a batch for its time steps."""
+    return SHORT.solve(source).roll(1, 0)
+
+
+def cannot_write_one_row_alone(source):
+    return SHORT.solve(source).roll(1, 0) if len(source) > 1 else source.nonsense
+
+
+def four_in_five_are_right(source):
+    target = SHORT.solve(source)
+    return torch.where(source[:, 2:3] > 7, target.flip(1), target)
+
+
+def reads_the_start_token_again(source):
+    return SHORT.solve(source)[:, [0, 0, 0, 1]]
+
+
+def the_very_tokens_are_read(source):
+    return SHORT.solve(source) * (source[:, 2:3] == 9) * (source[:, 3:4] == 9)
+
+
+def with_another_last_token(experiment):
+    """An answer to 6.1: the experiment gets the last logits before and after the last target token is another."""
+
+    def answer(model, source, target):
+        changed = target.clone()
+        changed[:, -1] = (changed[:, -1] + 1) % 7
+        before, after = (model(source, read, 1.0)[:, -1] for read in (target, changed))
+        return "not-shifted", experiment(before, after)
+
+    return answer
+
+
+def in_training_mode(model, source, target):
+    return with_another_last_token(lambda before, after: not torch.equal(before, after))(model.train(), source, target)
+
+
+def first_row_alone_and_in_padded_company(model, source):
+    padded, lengths = nn.functional.pad(source, (0, 2)), torch.full((len(source),), source.shape[1])
+    return "state-after-padding", not torch.allclose(model.encoder(source[:1]), model.encoder(padded, lengths)[:, :1])
+
+
+def states_of_different_shapes(model, source):
+    return "state-after-padding", not torch.equal(model.encoder(source)[0], model.encoder(source[:1])[0])
+
+
+def writes_as_a_forgetful_one(model, source):
+    state, token, tokens = model.encoder(source), torch.zeros_like(source[:, :1]), []
+    for _ in range(6):
+        token = model.decoder(token, state)[0].argmax(-1)
+        tokens.append(token)
+    return "state-not-carried", torch.equal(torch.cat(tokens, dim=1), model.generate(source, 6))
+
+
+def asks_a_copy_in_training_mode(model, source):
+    copy.deepcopy(model).train().generate(source, 6)
+    return "state-not-carried", False
+
+
+def dropout_of_the_decoder(model, source, target):
+    return "dropout-always-on", model.decoder.dropout.p > 0
+
+
+def seeded_before_each_call(model, source, target):
+    model.eval()
+    answers = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        answers.append(model(source, target, 1.0))
+    return "dropout-always-on", not torch.equal(*answers)
 
 
 def changes_nothing(model, source, target):
@@ -922,6 +1305,247 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("5.7", lambda source: SHORT.solve(source).float(), "whole numbers (2187, 4), not (2187, 4), torch.float32"),
         ("5.7", lambda source: "tokens", "whole numbers (2187, 4), not what makes no table"),
         ("5.7", lambda source: print(), "it gives back None"),
+        ("5.1", counts_in_two_bases, "You count in two bases, 9 and 10"),
+        ("5.1", chooses_the_pair_by_the_remainder, "From one number to the next, your pair changes."),
+        (
+            "5.1",
+            pair_and_digits_apart,
+            "a list with lists in it, where one of plain numbers is asked for: [[0, 2], [1, 5]]",
+        ),
+        ("5.1", lambda number, pairs, n_digits: [[1] * 300], "where one of plain numbers is asked for"),
+        ("5.2", rate_in_steps(1e-4), "You are close"),
+        ("5.2", rate_in_steps(0.01), "ends too soon, or its steps are too wide"),
+        *[
+            ("5.2", rate_by_halving(chance_of_at_most, width), "ends too soon, or its steps are too wide")
+            for width in (0.1, 1e-2, 1e-3)
+        ],
+        ("5.2", rate_by_halving(poisson_at_most), "an approximation, Wilson's or Poisson's"),
+        ("5.2", rate_by_halving(poisson_at_most, highest=100), "an approximation, Wilson's or Poisson's"),
+        ("5.2", rate_by_halving(at_most_by_factorials), "`math.comb` counts the ways in whole numbers."),
+        ("5.2", right_but_where_all_failed, "errors = 20, n = 20"),
+        ("5.2", lambda errors, n: math.comb(n, errors) * 0.5 ^ errors, "In Python `^` is no power"),
+        (
+            "5.3",
+            lambda model, source, target: (model(source, target, 1.0).argmax(-1) - target).sum(dim=1) != 0,
+            "You compare the sums of the tokens.",
+        ),
+        ("5.4", rate_with_all_pairs_of_the_full_task, "as many pairs as one that you have seen"),
+        ("5.5", numbers_and_all_failures, "It gives back a list of numbers and a list of lists, where one list"),
+        ("5.5", lambda count, train, rounds: [count()], "It gives back a list of lists, where one list of numbers"),
+        ("5.5", lambda count, train, rounds: (1, [2]), "It gives back a number and a list of numbers, where one list"),
+        ("5.6", masked_by_a_product, "In yours no logit is below 0."),
+        (
+            "5.6",
+            lambda logits, target: EXERCISES["5.6"].reference(logits, target).clamp(min=0),
+            "Your margins stop at 0.",
+        ),
+        (
+            "5.7",
+            written_for_the_row_above,
+            "depends on the others in its batch. Which axis does your GRU take for time?",
+        ),
+        ("5.7", cannot_write_one_row_alone, "inputs come out wrong; 1,968 may. Most often"),
+        ("5.7", four_in_five_are_right, "does writing begin with the same token as training"),
+        ("5.7", reads_the_start_token_again, "The first tokens are right, and those that follow are not."),
+        ("5.7", the_very_tokens_are_read, "Is it near 0? Then in training the decoder read the very tokens"),
+        (
+            "6.1",
+            with_another_last_token(lambda one, other: (one - other).abs().max().item() > 0.1),
+            "Wherever two answers",
+        ),
+        ("6.1", in_training_mode, "you call them in training mode"),
+        ("6.2", first_row_alone_and_in_padded_company, "to whom the rest of a batch makes a difference"),
+        ("6.2", states_of_different_shapes, "States of different shapes are never equal"),
+        ("6.3", writes_as_a_forgetful_one, "What this one writes is right: its bug shows elsewhere."),
+        ("6.3", asks_a_copy_in_training_mode, "your experiment finds nothing, and the bug is there."),
+        ("6.4", dropout_of_the_decoder, "Do you ask the model twice"),
+        ("6.4", seeded_before_each_call, "dropout then drops the same"),
+        *[
+            ("4.1", step_of(zero, clip, 0.5), "reads its own guesses now and then.")
+            for zero in ("first", "last", "never")
+            for clip in (True, False)
+        ],
+        *[
+            ("4.1", step_of(zero, clip, ratio), "And that is not all: what happens to the gradient")
+            for zero, clip in (("never", True), ("last", True), ("first", False), ("last", False), ("never", False))
+            for ratio in (0.5, 0.0)
+        ],
+        (
+            "4.1",
+            step_of("never", clip=False),
+            "Is it clipped at all, to a norm of 1, and between `backward` and `step`? And",
+        ),
+        ("4.1", step_of("last", clip=False), "And that is not all: what was in `.grad` before?"),
+        (
+            "4.1",
+            step_of(given_back=lambda loss, model: (loss, model)),
+            "It gives back 2 things. One is wanted: the loss.",
+        ),
+        ("4.1", step_of(given_back=lambda loss, model: model), "It gives back the model. What is wanted is the loss."),
+        (
+            "4.1",
+            step_of(given_back=lambda loss, model: f"{loss:.3f}"),
+            "It gives back text, '3.427'. The loss is wanted as",
+        ),
+        ("4.2", epochs_seeded_by(lambda seed, epoch: seed * 10 + epoch), "Ten epochs have room between two seeds"),
+        (
+            "4.2",
+            epochs_seeded_by(lambda seed, epoch: seed * 100 + epoch),
+            "epoch 101 of a run with seed 7 brings what epoch 1 of one with seed 8 brings",
+        ),
+        (
+            "4.2",
+            epochs_seeded_by(lambda seed, epoch: seed * 1000 - epoch),
+            "epoch 1,001 of a run with seed 8 brings what epoch 1 of one with seed 7 brings",
+        ),
+        (
+            "4.2",
+            epochs_seeded_by(lambda seed, epoch: seed + 31 * epoch),
+            "epoch 2 of a run with seed 7 brings what epoch 1 of one with seed 38 brings",
+        ),
+        ("4.2", epochs_seeded_by(lambda seed, epoch: hash(f"{seed}{epoch}")), "7 and 10 are then the same as 71 and 0"),
+        (
+            "4.2",
+            lambda task, n_epochs, steps, size, seed: [task.sample(size, seed)],
+            "What makes a generator of a seed?",
+        ),
+        ("4.2", uses_the_default_generator, "or by way of `torch.default_generator`"),
+        ("4.3", kept_and_forgotten(lambda model: copy.deepcopy(model.state_dict())), "and is it what you return?"),
+        ("4.3", kept_and_forgotten(lambda model: model), "Is what you keep a copy of the best"),
+        ("4.3", kept_and_forgotten(copy.deepcopy), "and is it what you return?"),
+        ("4.3", compared_and_kept_from_two_measurements, "How do you keep that one?"),
+        ("4.3", trained_and_measured_at_once, "`validation_loss` takes the model, and gets None."),
+        (
+            "4.3",
+            lambda model, train_epoch, validation_loss, n_epochs: train_epoch(model.state_dict()),
+            "`train_epoch` takes the model, and gets a OrderedDict.",
+        ),
+        (
+            "4.4",
+            last_example_lost(lambda right, target: torch.cat(right).double().mean()),
+            "Where the last batch is a single example, it is left out.",
+        ),
+        (
+            "4.4",
+            last_example_lost(lambda right, target: torch.cat(right).sum() / target.numel()),
+            "Where the last batch is a single example, it is left out.",
+        ),
+        ("4.4", neither_eval_mode_nor_the_mode_of_before, "and dropout stayed on while you measured"),
+        (
+            "4.4",
+            lambda *given: f"{accuracy_of_all(*given):.3f}",
+            "It gives back text, '0.697'. The accuracy is wanted as",
+        ),
+        ("4.4", lambda *given: int(accuracy_of_all(*given)), "Your share is always 0."),
+        (
+            "4.5",
+            lambda losses, tokens: (
+                math.prod(math.exp(loss) ** n for loss, n in zip(losses, tokens, strict=True)) ** (1 / sum(tokens))
+            ),
+            "is more than a float can hold",
+        ),
+        (
+            "4.5",
+            lambda losses, tokens: np.exp(np.dot(losses, tokens)) ** (1 / sum(tokens)),
+            "By the rules of powers this is right.",
+        ),
+        (
+            "4.5",
+            lambda losses, tokens: math.e ** np.dot(losses, tokens) / sum(tokens),
+            "You divide after the exponential.",
+        ),
+        (
+            "4.6",
+            lambda checkpoint, model, *_: model.load_state_dict(checkpoint["optimizer"]),
+            "each under its own name",
+        ),
+        (
+            "4.6",
+            lambda checkpoint, model, optimizer, generator: optimizer.load_state_dict(checkpoint),
+            "What you hand over is not the state of the one that gets it.",
+        ),
+        (
+            "3.1",
+            lambda decoder, *given: [part.tolist() for part in EXERCISES["3.1"].reference(decoder, *given)],
+            "type list",
+        ),
+        ("3.2", lambda target: [[0, *row[:-1]] for row in target.tolist()], "type list, and a tensor is wanted"),
+        (
+            "3.2",
+            lambda target: np.pad(target.numpy()[:, :-1], [(0, 0), (1, 0)]),
+            "type ndarray, and a tensor is wanted",
+        ),
+        (
+            "3.3",
+            lambda logits, target: -log_probabilities_of_the_target(logits.detach(), target).mean(),
+            "no gradient flows",
+        ),
+        (
+            "3.3",
+            lambda logits, target: -log_probabilities_of_the_target(logits, target).mean().item(),
+            "no gradient flows",
+        ),
+        ("3.3", cross_entropy_in_numpy, "no gradient flows back from it to the logits"),
+        ("3.3", half_of_the_gradient, "The number is right, but not the gradient"),
+        ("3.3", takes_one_maximum_from_an_example, "the same largest logit from the logits of many tokens"),
+        (
+            "3.3",
+            lambda logits, target: (logits.exp().sum(-1).log() - logits.gather(-1, target[..., None])[..., 0]).mean(),
+            "exp of a large logit is more than a float can hold",
+        ),
+        ("3.4", switches_dropout_off, "not left in the mode"),
+        ("3.5", lambda model, source, max_length: model.generate(source, max_length).tolist(), "type list"),
+        ("3.5", decodes(choose=lambda logits: logits.argmax().view(1, 1)), "Without an axis, `argmax`"),
+        ("3.5", decodes(choose=lambda logits: logits[:, 0].argmax(-1)), "and each guess"),
+        ("3.5", decodes(choose=lambda logits: logits.argmax(0)), "one row for all the sources"),
+        ("3.5", decodes(choose=lambda logits: logits.topk(1).indices), "has an axis too many"),
+        ("3.5", decodes(choose=lambda logits: logits.max(-1).values), "and as logits are"),
+        ("3.5", decodes_from_a_pair, "gives back one thing"),
+        ("3.5", decodes_into_a_table, "gets a slice with no token in it"),
+        ("3.5", stops_at_a_zero, "`if` asks for one truth value"),
+        ("3.7", lambda *given: list(EXERCISES["3.7"].reference(*given)), "type list, and a tensor is wanted"),
+        ("3.7", forces_in_eval_mode, "not left in the mode"),
+        ("3.7", draws_its_guesses, "draw its guesses at random"),
+        ("3.8", first_error_of_every_row, "the first error in a row that has none"),
+        (
+            "1.1",
+            solved_to_floats,
+            "It gives back numbers with a decimal point, as 4.0. Tokens are whole numbers, as 4.",
+        ),
+        ("1.1", lambda source: np.array(solved_to_floats(source)), "Tokens are whole numbers, as 4."),
+        ("1.2", counted_with_logarithms, ": nearly the number, but not the number itself."),
+        ("1.3", lambda source: EXERCISES["1.3"].reference(source).tolist(), "right, but they come in a list"),
+        ("1.3", lambda source: tuple(EXERCISES["1.3"].reference(source)), "right, but they come in a tuple"),
+        *[
+            ("1.5", lengths_folded(modulus), "`%` folds the numbers that are too large")
+            for modulus in (7, 50, 64, 100, 120, 128)
+        ],
+        ("1.5", lengths_rounded, "the shortest length and the longest come half as often"),
+        ("1.5", digits_folded, "The digits 1 to 9 are not equally likely."),
+        ("1.5", starts_folded, "The starts are not equally likely. Too often: 0, 1, 2, 3."),
+        ("1.5", spoiled_after_the_first_batch, "A substring ends beyond the last digit"),
+        ("2.1", embedded_to_lists_of_vectors, "The numbers are right, but they come in a list"),
+        ("2.2", as_a_list("2.2"), "The numbers are right, but they come in a list"),
+        ("2.3", ALayerInEachPlace, "The numbers are right, but they come in a list"),
+        ("2.5", as_a_list("2.5"), "The numbers are right, but they come in a list"),
+        ("2.6", as_a_list("2.6"), "The numbers are right, but they come in a list"),
+        (
+            "2.7",
+            lambda *given: tuple(EXERCISES["2.7"].reference(*given)),
+            "The numbers are right, but they come in a tuple",
+        ),
+        # named mistakes, as students write them
+        (
+            "1.1",
+            lambda s: [s[2 + s[0] + i] if i <= s[1] else 0 for i in range(8)],
+            "You copy one digit more than length says",
+        ),
+        ("2.1", lambda tokens, table: table.data[tokens], "Training moves the rows of the given table"),
+        (
+            "2.5",
+            lambda outputs, _: outputs[range(len(outputs)), (outputs.abs().sum(2) > 0).sum(1) - 1],
+            "do not come from `lengths`",
+        ),
     ],
 )
 def test_an_unnamed_wrong_answer_is_refused_by_the_property_it_lacks(name, answer, words):

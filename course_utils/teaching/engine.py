@@ -84,6 +84,7 @@ class Result:
         """Nothing more: check has printed it already."""
 
 
+STATES = {"✓": "passed", "✗": "not yet", "○": "not tried"}
 LONGEST_LINE = 100  # characters; longer inputs are shown one below the other
 
 EXERCISES: dict[str, Exercise] = {}
@@ -107,7 +108,7 @@ def check(exercise_id: str, answer: Any) -> Result:
     result = _judge(EXERCISES[exercise_id], answer)
     if exercise_id not in _results or not _results[exercise_id].passed:
         _results[exercise_id] = result  # what has passed once stays so, while other ways are tried
-    print(result.message)
+    print(f"{_mark(result)} {result.message}")
     if result.compared is not None and get_ipython() is not None:
         plots.show(plots.comparison(*result.compared), alt="The expected table, yours, and the places that differ.")
     return result
@@ -121,10 +122,15 @@ def progress(notebook: int) -> None:
         raise InputError(f"There is no notebook {notebook}; there are {', '.join(known)}.")
     for exercise in exercises:
         result = _results.get(exercise.id)
-        state = "not tried" if result is None or not result.attempted else "passed" if result.passed else "not yet"
-        print(f"{exercise.id}  {state:<10} {exercise.title}")
+        mark = _mark(result)
+        print(f"{mark} {exercise.id}  {STATES[mark]:<10} {exercise.title}")
     passed = sum(exercise.id in _results and _results[exercise.id].passed for exercise in exercises)
     print(f"{passed} of {len(exercises)} passed")
+
+
+def _mark(result: Result | None) -> str:
+    """What an eye finds at once: passed, not yet, or not tried."""
+    return "○" if result is None or not result.attempted else "✓" if result.passed else "✗"
 
 
 def _judge(exercise: Exercise, answer: Any) -> Result:

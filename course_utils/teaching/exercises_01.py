@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import random
+import time
 from collections.abc import Callable
+from functools import cache
 from itertools import combinations
 from unittest.mock import patch
 
@@ -61,6 +64,18 @@ def _sources() -> list[tuple]:
     return [(source,) for source in ([3, 2, 4, 4, 9, 1, 7, 2, 6, 8], *pairs)]
 
 
+def _whole_tokens(answer: Callable, arguments: tuple) -> object:
+    """What the answer gives back; a target of numbers like 4.0 is told so in an exercise that knows lists only."""
+    given = answer(*arguments)
+    target = normal(given)
+    if isinstance(target, Tensor) and target.shape == (TASK.n_digits,) and target.is_floating_point():
+        raise WrongAnswer(
+            "It gives back numbers with a decimal point, as 4.0. Tokens are whole numbers, as 4. Do you divide, or do "
+            "your zeros come from a function that makes 0.0?"
+        )
+    return given
+
+
 def _in_several_forms(name: str, answers: tuple[Callable, ...], message: str) -> Mistake:
     """One wrong idea whose answers end differently."""
     return Mistake(name, answers[0], message, also=answers[1:])
@@ -74,6 +89,7 @@ register(
         difficulty=1,
         reference=solve,
         probes=_sources,
+        run=_whole_tokens,
         mistakes=(
             _in_several_forms(
                 "length-as-end",
@@ -162,6 +178,12 @@ register(
                         lambda cut, length: cut + [0] * (TASK.n_digits - length - 1),
                     ),
                     *_wrong_solve(lambda source, digits, start, length: [digits[start + i] for i in range(length + 1)]),
+                    *_wrong_solve(
+                        lambda source, digits, start, length: [
+                            digits[start + i] if i <= length else 0 for i in range(TASK.n_digits)
+                        ],
+                        lambda cut, length: cut,
+                    ),
                 ),
                 "You copy one digit more than length says. A slice or a range leaves out its right end already.",
             ),
@@ -247,6 +269,24 @@ def count_inputs(n: int) -> int:
     return SubstringTask(n).size
 
 
+def _whole_number(answer: Callable, arguments: tuple[int]) -> object:
+    """The answer's number; one that rounding keeps from being the right one is shown with all its digits."""
+    given = answer(*arguments)
+    number, value = normal(given), count_inputs(*arguments)
+    if not isinstance(number, Tensor) or number.numel() != 1 or not number.is_floating_point():
+        return given
+    number = float(number)
+    if number != value and abs(number - value) <= NEARLY_WHOLE * value:
+        raise WrongAnswer(
+            f"Yours is {number!r}: nearly the number, but not the number itself. Logarithms, and powers in float32, "
+            "are rounded. Python's whole numbers are exact, however large."
+        )
+    return given
+
+
+NEARLY_WHOLE = 1e-5  # of the number itself: more than float32 loses on the way, and less than any miscount
+
+
 def _count_as(pairs: Callable, digits: Callable) -> Callable:
     def answer(n: int) -> int:
         task = SubstringTask(n)
@@ -263,6 +303,7 @@ register(
         difficulty=2,
         reference=count_inputs,
         probes=lambda: [(n,) for n in range(4, 12)],
+        run=_whole_number,
         mistakes=(
             Mistake(
                 "ten-digit-values",
@@ -277,6 +318,7 @@ register(
                 ),
                 "You multiply the starts by the lengths, but a late start leaves fewer lengths. Add "
                 "up, start by start.",
+                also=(lambda n: (n - 3) * (n - 3) * 9 ** (n - 2),),
             ),
             Mistake(
                 "pairs-forgotten",
@@ -345,6 +387,11 @@ register(
                 "One digit more does not add 9 strings: each that was there can go on in 9 ways.",
             ),
             Mistake(
+                "copied-digits-only",
+                lambda n: sum(9**length for _, length in SubstringTask(n).pairs),
+                "You count the digits that are copied. The others are drawn, too: how many digits has a source?",
+            ),
+            Mistake(
                 "pairs-added",
                 lambda n: len(SubstringTask(n).pairs) + SubstringTask(n).digit_strings,
                 "You add the pairs to the digit strings. Each pair comes with every string.",
@@ -393,6 +440,18 @@ def _moved_short_of_the_last(source: Tensor, digits: Tensor, start: Tensor, plac
     return digits.gather(1, (start + places).clamp(max=digits.shape[1] - 2))
 
 
+def _targets_in_one_tensor(answer: Callable, arguments: tuple[Tensor]) -> object:
+    """What the answer gives back; right targets in lists are refused, for a network takes tensors."""
+    (source,) = copy.deepcopy(arguments)
+    given = answer(*arguments)
+    if isinstance(given, (list, tuple)) and difference(solve_batch(source), given) is None:
+        raise WrongAnswer(
+            f"The targets are right, but they come in a {type(given).__name__}, and a network takes one tensor: "
+            "`torch.tensor` makes it of lists of numbers, `torch.stack` of rows that are tensors."
+        )
+    return given
+
+
 def _batches() -> list[tuple[Tensor]]:
     generator = torch.Generator().manual_seed(3)
     return [
@@ -409,6 +468,7 @@ register(
         difficulty=2,
         reference=solve_batch,
         probes=_batches,
+        run=_targets_in_one_tensor,
         given=_one_too_many,
         mistakes=(
             Mistake(
@@ -635,6 +695,7 @@ register(
                 also=(
                     _chance_as(lengths=lambda start, length: TASK.n_digits + 1 - start - length),
                     _chance_as(lengths=lambda start, length: length),
+                    _chance_as(lengths=lambda start, length: length - 1),
                 ),
             ),
             Mistake(
@@ -674,11 +735,17 @@ register(
 
 
 SIGMAS = 6  # a right sampler strays further than this once in half a billion times
+# Among many more rows, some 300 numbers are looked at. By chance one of them strays further than this once in two
+# billion times.
+SIGMAS_OF_MANY = 7
+MANY_ROWS = 1_200_000  # enough for what `%` does to the lengths, drawn from 128 numbers or fewer
+SECONDS_FOR_MANY = 0.4  # of the processor; a verdict draws them twice
+LARGEST_MODULUS = 256
 
 
-def _rare(count: int, n: int, chance: float) -> bool:
+def _rare(count: int, n: int, chance: float, sigmas: float = SIGMAS) -> bool:
     """Whether a count out of n is further from its expectation than chance allows."""
-    return abs(count - n * chance) > SIGMAS * (n * chance * (1 - chance)) ** 0.5
+    return abs(count - n * chance) > sigmas * (n * chance * (1 - chance)) ** 0.5
 
 
 def _sampler_properties(answer: Callable, arguments: tuple[int]) -> bool:
@@ -706,7 +773,27 @@ def _sampler_properties(answer: Callable, arguments: tuple[int]) -> bool:
         raise WrongAnswer(
             f"A target does not fit its source:\nsource  {source[row].tolist()}\ntarget  {target[row].tolist()}"
         )
+    _check_many(source, lambda: draw(generator)[0])
     return True
+
+
+def _check_many(source: Tensor, draw: Callable[[], Tensor]) -> None:
+    """Whether the shares hold among many more rows, too: as many as are drawn in a time that nobody minds."""
+    began, n, pairs, digits = time.thread_time(), 0, 0, 0
+    while True:
+        _check_ranges_of_pairs(source[:, 0], source[:, 1])
+        _check_range_of_digits(source[:, 2:])
+        n += len(source)
+        pairs = pairs + _pair_counts(source[:, 0], source[:, 1])
+        digits = digits + source[:, 2:].flatten().bincount(minlength=10)
+        if n >= MANY_ROWS or time.thread_time() - began > SECONDS_FOR_MANY:
+            break
+        source = draw()
+    counts = dict(zip(TASK.pairs, pairs.tolist(), strict=True))
+    _check_starts(counts, n, SIGMAS_OF_MANY)
+    _check_lengths(counts, n, SIGMAS_OF_MANY)
+    if any(_rare(count, TASK.n_digits * n, 1 / 9, SIGMAS_OF_MANY) for count in digits[1:].tolist()):
+        raise WrongAnswer("The digits 1 to 9 are not equally likely.")
 
 
 def _check_seeds(source: Tensor, draw: Callable, generator: torch.Generator) -> None:
@@ -772,23 +859,76 @@ def _lengths_by_start(source: Tensor) -> dict[int, list[int]]:
     return {int(place): length[start == place].unique().tolist() for place in start.unique()}
 
 
-def _check_pairs(start: Tensor, length: Tensor, n: int) -> None:
+def _check_ranges_of_pairs(start: Tensor, length: Tensor) -> None:
     if start.min() < 0 or start.max() > LARGEST_START:
         raise WrongAnswer(f"Starts go from 0 to {LARGEST_START}; yours go from {start.min()} to {start.max()}.")
     if length.min() < SHORTEST_SUBSTRING:
         raise WrongAnswer(f"The shortest length is {SHORTEST_SUBSTRING}; yours is {length.min()}.")
     if (start + length).max() > TASK.n_digits:
         raise WrongAnswer("A substring ends beyond the last digit: the start leaves less room than its length takes.")
+
+
+def _check_range_of_digits(digits: Tensor) -> None:
+    if digits.min() < 1 or digits.max() > 9:
+        raise WrongAnswer(f"Digits go from 1 to 9; yours go from {digits.min()} to {digits.max()}.")
+
+
+def _pair_counts(start: Tensor, length: Tensor) -> Tensor:
+    """How often each of the 27 pairs comes."""
+    starts, lengths = torch.tensor(TASK.pairs).T
+    return (10 * start + length).bincount(minlength=100)[10 * starts + lengths]
+
+
+def _check_pairs(start: Tensor, length: Tensor, n: int) -> None:
+    _check_ranges_of_pairs(start, length)
     for place in range(LARGEST_START + 1):
         if not (start == place).any():
             raise WrongAnswer(f"Start {place} never comes.")
-    counts = {pair: int(((start == pair[0]) & (length == pair[1])).sum()) for pair in TASK.pairs}
+    counts = dict(zip(TASK.pairs, _pair_counts(start, length).tolist(), strict=True))
     for pair, count in counts.items():
         if count == 0:
             raise WrongAnswer(f"The pair {pair} never comes.")
-    _check_starts(start, length, counts, n)
+    _check_starts(counts, n)
+    _check_lengths(counts, n)
+
+
+def _check_starts(counts: dict[tuple[int, int], int], n: int, sigmas: float = SIGMAS) -> None:
+    """Whether the starts are equally likely; and where they are not, what is instead."""
+    chance = 1 / (LARGEST_START + 1)
+    starts = _summed(counts, lambda start, length: start)
+    if not any(_rare(count, n, chance, sigmas) for count in starts.values()):
+        return
+    if not any(_rare(count, n, 1 / len(counts)) for count in counts.values()):
+        raise WrongAnswer("The pairs are equally likely, and so the starts are not.")
+    lengths = _summed(counts, lambda start, length: length)
+    if not any(_rare(count, n, 1 / len(lengths)) for count in lengths.values()):
+        raise WrongAnswer("The lengths are equally likely, and the starts are not.")
+    too_often = [place for place, count in starts.items() if _rare(count, n, chance, sigmas) and count > n * chance]
+    raise WrongAnswer(f"The starts are not equally likely. Too often: {', '.join(map(str, too_often))}.")
+
+
+def _summed(counts: dict[tuple[int, int], int], part: Callable) -> dict[int, int]:
+    """The counts of all pairs with the same start, or with the same length."""
+    found = {}
+    for pair, count in counts.items():
+        found[part(*pair)] = found.get(part(*pair), 0) + count
+    return dict(sorted(found.items()))
+
+
+def _check_lengths(counts: dict[tuple[int, int], int], n: int, sigmas: float = SIGMAS) -> None:
+    """Whether each start's lengths are equally likely; and where they are not, what is instead."""
     chances = {pair: TASK.pair_probability(*pair) for pair in TASK.pairs}
-    strange = [pair for pair in TASK.pairs if _rare(counts[pair], n, chances[pair])]
+    if _folded(counts, n, chances):
+        raise WrongAnswer(
+            "The starts are right, but the shortest lengths come too often: `%` folds the numbers that are too large "
+            "onto them. How many of the numbers that you draw fall on each length?"
+        )
+    strange = [pair for pair in TASK.pairs if _rare(counts[pair], n, chances[pair], sigmas)]
+    if strange and _fit(counts, n, _shares_of_rounded()):
+        raise WrongAnswer(
+            "The starts are right, but the shortest length and the longest come half as often as those between. Do "
+            "you round to the nearest number?"
+        )
     too_often = [pair for pair in strange if counts[pair] > n * chances[pair]]
     if len(too_often) > 1 and all(sum(pair) == TASK.n_digits for pair in too_often):
         raise WrongAnswer("The starts are right, but the longest length that fits comes too often.")
@@ -799,24 +939,49 @@ def _check_pairs(start: Tensor, length: Tensor, n: int) -> None:
         raise WrongAnswer(f"The starts are right, but with start {pair[0]}, length {pair[1]} comes too {often}.")
 
 
-def _check_starts(start: Tensor, length: Tensor, counts: dict[tuple[int, int], int], n: int) -> None:
-    """Whether the starts are equally likely; and where they are not, what is instead."""
-    chance = 1 / (LARGEST_START + 1)
-    starts = [int((start == place).sum()) for place in range(LARGEST_START + 1)]
-    if not any(_rare(count, n, chance) for count in starts):
-        return
-    if not any(_rare(count, n, 1 / len(counts)) for count in counts.values()):
-        raise WrongAnswer("The pairs are equally likely, and so the starts are not.")
-    lengths = range(SHORTEST_SUBSTRING, TASK.n_digits + 1)
-    if not any(_rare(int((length == size).sum()), n, 1 / len(lengths)) for size in lengths):
-        raise WrongAnswer("The lengths are equally likely, and the starts are not.")
-    too_often = [place for place, count in enumerate(starts) if _rare(count, n, chance) and count > n * chance]
-    raise WrongAnswer(f"The starts are not equally likely. Too often: {', '.join(map(str, too_often))}.")
+def _fit(counts: dict[tuple[int, int], int], n: int, chances: dict[tuple[int, int], float]) -> bool:
+    return not any(_rare(counts[pair], n, chances[pair]) for pair in counts)
+
+
+def _folded(counts: dict[tuple[int, int], int], n: int, chances: dict[tuple[int, int], float]) -> bool:
+    """Whether the lengths come as `%` makes them of some number of numbers.
+
+    Each pair is weighted with how much too often it then comes. For one such number this says more than any count
+    alone, since all 27 speak together.
+    """
+    for modulus in range(TASK.n_digits - 1, LARGEST_MODULUS + 1):
+        folded = _shares_of_folded(modulus)
+        excess = {pair: folded[pair] / chances[pair] - 1 for pair in chances}
+        variance = n * sum(chances[pair] * excess[pair] ** 2 for pair in chances)
+        seen = sum(counts[pair] * excess[pair] for pair in chances)
+        if seen > SIGMAS_OF_MANY * variance**0.5 and _fit(counts, n, folded):
+            return True
+    return False
+
+
+@cache
+def _shares_of_folded(modulus: int) -> dict[tuple[int, int], float]:
+    """The chance of each pair where its length is 2 + a number below `modulus`, % (7 - start)."""
+    shares = {}
+    for start, length in TASK.pairs:
+        room = TASK.n_digits - 1 - start
+        numbers = range(length - SHORTEST_SUBSTRING, modulus, room)
+        shares[start, length] = len(numbers) / modulus / (LARGEST_START + 1)
+    return shares
+
+
+def _shares_of_rounded() -> dict[tuple[int, int], float]:
+    """The chance of each pair where its length is 2 + a number from 0 to 6 - start, rounded to the nearest."""
+    shares = {}
+    for start, length in TASK.pairs:
+        longest = TASK.n_digits - start
+        part = 1 / 2 if length in (SHORTEST_SUBSTRING, longest) else 1
+        shares[start, length] = part / (longest - SHORTEST_SUBSTRING) / (LARGEST_START + 1)
+    return shares
 
 
 def _check_digits(digits: Tensor, n: int) -> None:
-    if digits.min() < 1 or digits.max() > 9:
-        raise WrongAnswer(f"Digits go from 1 to 9; yours go from {digits.min()} to {digits.max()}.")
+    _check_range_of_digits(digits)
     for digit in range(1, 10):
         if not (digits == digit).any():
             raise WrongAnswer(f"Digit {digit} never comes.")

@@ -30,7 +30,7 @@ def _short(*shape: int, seed: int) -> Tensor:
 
 
 def _with_gradients(reference: Callable) -> Callable[[Callable, tuple], object]:
-    """A trial of what training goes through: where the value is right, its gradients must be right, too."""
+    """A trial of what training goes through: a right value must be one tensor, and its gradients right, too."""
     names = list(inspect.signature(reference).parameters)
 
     def run(answer: Callable, arguments: tuple) -> object:
@@ -40,9 +40,19 @@ def _with_gradients(reference: Callable) -> Callable[[Callable, tuple], object]:
         wanted = copy.deepcopy(before)
         if difference(reference(*wanted), value) is None and difference(before, arguments) is None:
             _check_gradients(reference, answer, names, before)
+            _check_one_tensor(value)
         return value
 
     return run
+
+
+def _check_one_tensor(value: object) -> None:
+    """A comparison takes rows in a list for a table; the next part of a network would not."""
+    if isinstance(value, (list, tuple)):
+        raise WrongAnswer(
+            f"The numbers are right, but they come in a {type(value).__name__}, and the next part of a network takes "
+            "one tensor. `torch.stack` makes it of a list of tensors; where the list holds lists, stack these first."
+        )
 
 
 def _first_module(arguments: tuple) -> nn.Module:
@@ -147,7 +157,8 @@ register(
             Mistake(
                 "copied-numbers",
                 lambda tokens, table: table[tokens].detach(),
-                "Training moves the rows of the table, and it learns from gradients how.",
+                "Training moves the rows of the given table, by gradients that must reach it. Does something in your "
+                "answer take its numbers without it, as `.data` does?",
             ),
             Mistake(
                 "token-as-a-number",
@@ -213,6 +224,12 @@ def _gru_as(combine: Callable) -> Callable:
         return combine(from_x, from_h, h, w_hh.chunk(3)[2], b_hh.chunk(3)[2])
 
     return answer
+
+
+def _three(parts: tuple) -> tuple:
+    """The parts, where there are three; else Python's own words for it."""
+    r, z, n = parts
+    return r, z, n
 
 
 def _right_cell(x, s, h):
@@ -300,6 +317,26 @@ def _reset_gate_reversed(x, s, h, w, b):
     return (1 - z) * torch.tanh(x[2] + (1 - r) * s[2]) + z * h
 
 
+def _state_as_it_is(x, s, h, w, b):
+    r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(x[2] + r * h) + z * h
+
+
+def _state_with_its_bias(x, s, h, w, b):
+    r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+    return (1 - z) * torch.tanh(x[2] + r * (h + b)) + z * h
+
+
+def _square_as_it_is(*blocks: int) -> Callable:
+    """A wrong cell: some of the three square blocks of w_hh come without their transpose."""
+
+    def answer(x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
+        squares = [block.T if number in blocks else block for number, block in enumerate(w_hh.chunk(3))]
+        return gru_cell(x, h, w_ih, torch.cat(squares), b_ih, b_hh)
+
+    return answer
+
+
 def _cells() -> list[tuple]:
     return [
         (
@@ -324,6 +361,40 @@ register(
         probes=_cells,
         run=_with_gradients(gru_cell),
         mistakes=(
+            Mistake(
+                "batch-cut-in-three",
+                lambda x, h, w_ih, w_hh, b_ih, b_hh: _three((x @ w_ih.T + b_ih).chunk(3)),
+                "You unpack along the first axis, the batch. That is also where `chunk` and `split` cut without `dim`. "
+                "Along which axis do the three blocks lie?",
+            ),
+            Mistake(
+                "product-without-transpose",
+                lambda x, h, w_ih, w_hh, b_ih, b_hh: x @ w_ih,
+                "A weight or a transpose stands in the wrong place in your product. The inner sizes have to be equal, "
+                "and the batch stays in front: (B, E) times what gives (B, 3H)?",
+                also=(
+                    lambda x, h, w_ih, w_hh, b_ih, b_hh: w_ih @ x,
+                    lambda x, h, w_ih, w_hh, b_ih, b_hh: h @ w_hh,
+                    lambda x, h, w_ih, w_hh, b_ih, b_hh: w_hh @ h,
+                    lambda x, h, w_ih, w_hh, b_ih, b_hh: x @ w_ih.chunk(3)[0],
+                    lambda x, h, w_ih, w_hh, b_ih, b_hh: w_ih.chunk(3)[0] @ x,
+                    lambda x, h, w_ih, w_hh, b_ih, b_hh: w_hh.chunk(3)[0] @ h,
+                ),
+            ),
+            Mistake(
+                "square-without-transpose",
+                _square_as_it_is(0, 1, 2),
+                "What comes from x is right. Where h is multiplied, a transpose is missing: a block of w_hh is square, "
+                "so its product has the right shape without it, too.",
+                also=tuple(_square_as_it_is(*blocks) for blocks in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2))),
+            ),
+            Mistake(
+                "candidate-without-its-matrix",
+                _gru_as(_state_as_it_is),
+                "In your candidate the reset gate multiplies the old state itself. A matrix comes first, as in the "
+                "gates.",
+                also=(_gru_as(_state_with_its_bias),),
+            ),
             Mistake(
                 "no-reset",
                 _gru_as(_no_reset),
@@ -456,6 +527,8 @@ def _encoder_trial(answer: Callable, arguments: tuple) -> dict[str, object]:
         hidden = mine(source)
     if hidden is None:
         raise WrongAnswer(f"Its forward has no result: {NOTHING_BACK}")
+    if difference(canonical(source), hidden) is None:
+        _check_one_tensor(hidden)
     outcome, hidden = {"the final state": hidden}, one_tensor(hidden)
     if isinstance(hidden, Tensor) and hidden.shape == canonical(source).shape:
         _check_calls_agree(hidden, one_tensor(mine(source)), read)
@@ -540,6 +613,7 @@ def _encoder_as(
     on_embeddings: float | None = None,
     table: Callable = nn.Embedding,
     rnn: Callable = nn.GRU,
+    reads: Callable = lambda input_dim, width, hidden_dim: width,
 ) -> type[nn.Module]:
     """A wrong encoder: one of its decisions changed. `forward` gets the module and the source."""
 
@@ -549,7 +623,8 @@ def _encoder_as(
             width = hidden_dim if swapped else emb_dim
             share = dropout if between is None else between
             self.embedding = table(input_dim, width)
-            self.rnn = rnn(width, hidden_dim, layers or n_layers, dropout=share, batch_first=batch_first)
+            read = reads(input_dim, width, hidden_dim)
+            self.rnn = rnn(read, hidden_dim, layers or n_layers, dropout=share, batch_first=batch_first)
             self.dropout = nn.Dropout(dropout if on_embeddings is None else on_embeddings)
 
         def forward(self, source):
@@ -674,6 +749,13 @@ register(
                 "embedding-as-wide-as-the-state",
                 _encoder_as(swapped=True),
                 "Your embeddings are as wide as the state. They have a size of their own.",
+            ),
+            Mistake(
+                "another-width-for-the-gru",
+                _encoder_as(reads=lambda input_dim, width, hidden_dim: input_dim),
+                "The first size of nn.GRU is how wide its input is. What does it read at each step: a token, a state, "
+                "or something else, and how wide is that?",
+                also=(_encoder_as(reads=lambda input_dim, width, hidden_dim: hidden_dim),),
             ),
             Mistake(
                 "sizes-exchanged",
@@ -818,6 +900,11 @@ register(
                 "first-product-in-blocks-only",
                 _layers_as(lambda x, h: 3 * x * h + h * h + 2 * h),
                 "Your 3 multiplies the first product only. Which of the others have three blocks, too?",
+                also=(
+                    _layers_as(lambda x, h: 3 * x * h + h * h + 2 * h, _in_one_layer),
+                    _layers_as(_in_one_layer, lambda x, h: 3 * x * h + h * h + 2 * h),
+                    _layers_as(lambda x, h: 3 * x * h + h * h + h),
+                ),
             ),
             Mistake(
                 "four-gates",
@@ -838,6 +925,22 @@ register(
                 "no-biases",
                 lambda e, h, n: sum(3 * ((e if i == 0 else h) * h + h * h) for i in range(n)),
                 "The matrices are right. The biases are missing.",
+            ),
+            Mistake(
+                "brackets-missing-around-a-layer",
+                lambda e, h, n: _in_one_layer(e, h) + (n - 1) * 3 * h * h + h * h + 2 * h,
+                "Your number of further layers multiplies the first product only, not a whole layer. Where do brackets "
+                "belong?",
+                also=(
+                    lambda e, h, n: 3 * e * h + h * h + 2 * h + (n - 1) * 3 * h * h + h * h + 2 * h,
+                    lambda e, h, n: _in_one_layer(e, h) + (n - 1) * 3 * h * h + 3 * h * h + 6 * h,
+                ),
+            ),
+            Mistake(
+                "biases-of-the-first-layer-only",
+                _layers_as(_in_one_layer, lambda x, h: 3 * (x * h + h * h)),
+                "The first layer is right. Which of its parts do the others have, too, and which do you leave out?",
+                also=(_layers_as(_in_one_layer, lambda x, h: 3 * (x * h + h * h + h)),),
             ),
             Mistake(
                 "tensors-counted",
@@ -863,11 +966,18 @@ def _mask(outputs: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _ragged() -> list[tuple[Tensor, Tensor]]:
+    lengths = torch.tensor([3, 5, 1, 4])
     return [
         (_short(3, 4, 2, seed=1), torch.tensor([2, 3, 1])),  # no row is full
         (_normal(1, 4, 3, seed=3), torch.tensor([2])),
         (_normal(6, 4, 3, seed=2), torch.tensor([4, 1, 2, 3, 4, 1])),
+        (_with_zeros_behind(_normal(4, 5, 2, seed=4), lengths), lengths),
     ]
+
+
+def _with_zeros_behind(outputs: Tensor, lengths: Tensor) -> Tensor:
+    """As `pad_packed_sequence` fills up: here lengths can be read off the states, which fails everywhere else."""
+    return outputs * _mask(outputs, lengths)
 
 
 register(
@@ -886,6 +996,12 @@ register(
                 "You take one column for all rows, the last one or that of the longest row. In a short row that is a "
                 "state which has read padding.",
                 also=(lambda outputs, lengths: outputs[:, int(lengths.max()) - 1],),
+            ),
+            Mistake(
+                "lengths-guessed",
+                lambda outputs, lengths: final_states(outputs, (outputs != 0).any(dim=2).sum(dim=1)),
+                "Your places do not come from `lengths`, but from where the states are not 0. A GRU that reads padding "
+                "writes states there, too, and they are not 0.",
             ),
             Mistake(
                 "one-too-far",
@@ -958,6 +1074,12 @@ register(
                     lambda outputs, lengths: outputs.gather(1, (lengths - 1)[:, None, None]).squeeze(1),
                     lambda outputs, lengths: outputs.gather(1, lengths - 1),
                 ),
+            ),
+            Mistake(
+                "axis-of-the-batch-lost",
+                lambda outputs, lengths: _gathered(outputs, lengths - 1).squeeze(),
+                "Where the batch is one example, its axis is gone, too: without a number, `squeeze()` takes out every "
+                "axis of length 1.",
             ),
             Mistake(
                 "axis-of-one-left",
@@ -1074,8 +1196,16 @@ register(
                 lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths)[
                     :, lengths.argsort(descending=True)
                 ],
-                "So it comes out where the order is applied a second time, instead of being undone. Taking rows by an "
-                "order and filling rows by it are opposite ways.",
+                "You apply the order a second time; it has to be undone. `order[i]` says which row came to place i. "
+                "Where did row i go?",
+            ),
+            Mistake(
+                "nothing-to-undo",
+                lambda rnn, embedded, lengths: encode_padded(rnn, embedded, lengths)[
+                    :, lengths.argsort(descending=True).argsort()
+                ],
+                "You undo a sorting that no longer takes place: with `enforce_sorted=False` PyTorch sorts, and puts "
+                "the rows back, by itself.",
             ),
             Mistake(
                 "turned-round",
@@ -1208,6 +1338,9 @@ def _from_numbers_first(states: Tensor, n_layers: int) -> Tensor:
     return states.unflatten(1, (-1, n_layers)).permute(2, 0, 1)
 
 
+ENCODERS_WIDTH = 2  # in the first trial, which these answers do not outlive
+
+
 def _bridges() -> list[tuple[Tensor, Tensor, Tensor, int]]:
     sizes = ((2, 3, 2, 2, 3), (2, 5, 4, 3, 6), (3, 4, 2, 2, 7), (2, 1, 3, 4, 5), (3, 2, 4, 1, 6))
     return [
@@ -1255,8 +1388,35 @@ register(
                 lambda hidden, weight, bias, n_layers: (
                     hidden.transpose(0, 1).reshape(hidden.shape[1], -1) @ weight.T + bias
                 ).reshape(n_layers, hidden.shape[1], -1),
-                "The way in is right. On the way out, (B, L·H) becomes (B, L, H) first, and then its "
-                "axes are exchanged.",
+                "The way in is right. On the way out, too, reshaping moves no axis: where does B stand before it, and "
+                "where should it stand afterwards?",
+            ),
+            Mistake(
+                "batch-not-moved",
+                _bridge_as(flat=lambda hidden: hidden.flatten(1)),
+                "Each of your rows holds one layer's states of all examples: L rows of B · H numbers. Wanted is a row "
+                "for each example.",
+            ),
+            Mistake(
+                "layers-not-laid-end-to-end",
+                _bridge_as(flat=lambda hidden: hidden),
+                "Your rows have the H numbers of one layer, and the weight takes L · H: all layers of an example, end "
+                "to end.",
+                also=(
+                    _bridge_as(flat=lambda hidden: hidden[-1]),
+                    _bridge_as(flat=lambda hidden: hidden.transpose(0, 1)),
+                ),
+            ),
+            Mistake(
+                "encoders-width",
+                _bridge_as(
+                    told=lambda states, n_layers: states.view(len(states), n_layers, ENCODERS_WIDTH).transpose(0, 1)
+                ),
+                "You cut the result into the sizes that `hidden` has. The decoder's states have their own, H' and L'.",
+                also=(
+                    _bridge_as(told=lambda states, n_layers: states.view(n_layers, len(states), ENCODERS_WIDTH)),
+                    _bridge_as(told=lambda states, n_layers: states.unflatten(1, (n_layers, ENCODERS_WIDTH))),
+                ),
             ),
             Mistake(
                 "layers-alternate",

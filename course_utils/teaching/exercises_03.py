@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,6 +19,15 @@ from .probes import VOCABULARY, left_as_found, random_model
 from .trials import WrongAnswer
 
 ZERO_SEED = 33  # a model that writes a 0 before its last token, and goes on
+
+
+def _refuse_what_is_no_tensor(right: Tensor, outcome: object) -> None:
+    """Right numbers in a list or an array would pass the comparison, and break where a network takes them."""
+    if not isinstance(outcome, Tensor) and difference(right, outcome) is None:
+        raise WrongAnswer(
+            f"The numbers are right, but what holds them is of the type {type(outcome).__name__}, and a tensor is "
+            "wanted. `torch.tensor` makes one of numbers, `torch.stack` or `torch.cat` of several tensors."
+        )
 
 
 def decoder_step(decoder: Decoder, token: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,11 +49,14 @@ def _steps() -> list[tuple[Decoder, Tensor, Tensor]]:
 def _step_trial(answer: Callable, arguments: tuple) -> object:
     """The logits, the new state, and the gradient that flows back through both to the old state."""
     decoder, token, hidden = arguments
+    right = decoder_step(decoder, token, hidden)
     hidden = hidden.requires_grad_()
     with left_as_found(decoder):
         outcome = answer(decoder, token, hidden)
     if not isinstance(outcome, (tuple, list)) or len(outcome) != 2:
         raise WrongAnswer("It should give back two things: the logits and the new state.")
+    for wanted, part in zip(right, outcome, strict=True):
+        _refuse_what_is_no_tensor(wanted, part)
     parts = dict(zip(("the logits", "the new state"), map(one_tensor, outcome), strict=True))
     if all(isinstance(part, Tensor) for part in parts.values()) and parts["the logits"].shape[1:] == (VOCABULARY,):
         parts |= {f"the gradient through {name}": _gradient(part, hidden) for name, part in parts.items()}
@@ -117,6 +130,7 @@ register(
                 "a-position-too-many",
                 _step_as(lambda decoder, logits, new, old: (logits[:, None], new)),
                 "The numbers are right, but the time axis is still there: (B, 1, V) instead of (B, V).",
+                also=(_step_as(lambda decoder, logits, new, old: (logits[:, None].squeeze(0), new)),),
             ),
             Mistake(
                 "token-chosen",
@@ -127,10 +141,19 @@ register(
                 "only-the-last-state",
                 _step_as(lambda decoder, logits, new, old: (logits, new[-1:])),
                 "The state has lost its lower layers. Every layer hands its own on.",
-                also=(
-                    _step_as(lambda decoder, logits, new, old: (logits, new[-1])),
-                    _step_as(lambda decoder, logits, new, old: (logits, new[-1][:, None])),  # the outputs
-                ),
+                also=(_step_as(lambda decoder, logits, new, old: (logits, new[-1])),),
+            ),
+            Mistake(
+                "outputs-for-the-state",
+                _step_as(lambda decoder, logits, new, old: (logits, new[-1][:, None])),
+                "The state that you hand on is what the GRU gives out, (B, 1, H): its last layer alone. The new state "
+                "is another thing, (L, B, H). Where does the GRU give it back?",
+            ),
+            Mistake(
+                "logits-of-the-old-state",
+                _step_as(lambda decoder, logits, new, old: (decoder.fc_out(old[-1]), new)),
+                "Your logits come from the state that came in, which has not seen the token. They should come from "
+                "what the GRU makes of both.",
             ),
             Mistake(
                 "state-first",
@@ -140,14 +163,14 @@ register(
             Mistake(
                 "no-time-axis",
                 lambda decoder, token, hidden: decoder(token, hidden),
-                "Your GRU gets a table of two axes, and takes it for one example. It wants three, (B, 1, E): the "
-                "embedding of `token[:, None]`.",
+                "Your GRU gets a table of two axes, and takes it for one example. It wants three, (B, 1, E). Which of "
+                "them is missing?",
             ),
             Mistake(
                 "time-axis-in-front",
                 lambda decoder, token, hidden: decoder(token[None], hidden),
-                "Your new axis stands in front of the batch: one example of B steps. It belongs behind it, as in "
-                "`token[:, None]`: B examples of one step.",
+                "Your new axis stands in front of the batch: that is one example of B steps. Wanted are B examples of "
+                "one step.",
             ),
             Mistake(
                 "no-gradient",
@@ -236,6 +259,13 @@ def _targets() -> list[tuple[Tensor]]:
     return [*drawn, (torch.tensor(rows),)]
 
 
+def _read_by_the_decoder(answer: Callable, arguments: tuple) -> object:
+    right = shift_right(*arguments)
+    inputs = answer(*arguments)
+    _refuse_what_is_no_tensor(right, inputs)
+    return inputs
+
+
 def _inputs_as(
     start: Callable = start_tokens, rest: Callable = lambda target: target[:, :-1], axis: int = 1
 ) -> Callable:
@@ -257,6 +287,7 @@ register(
         difficulty=1,
         reference=shift_right,
         probes=_targets,
+        run=_read_by_the_decoder,
         mistakes=(
             Mistake(
                 "not-shifted",
@@ -381,32 +412,65 @@ register(
 
 def _logits_and_targets() -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    return [  # the last has logits so large that their exponentials overflow
+    probes = [
         (
             scale * torch.randn(b, t, VOCABULARY, generator=generator),
             torch.randint(0, VOCABULARY, (b, t), generator=generator),
         )
-        for b, t, scale in ((2, 3, 3), (5, 4, 3), (3, 8, 3), (4, 5, 1000))
+        for b, t, scale in ((2, 3, 3), (5, 4, 3), (3, 8, 3), (4, 5, 1000), (1, 3, 1), (1, 2, 1))
     ]
+    # With the largest logits everything goes wrong that can. In the two cases before them no probability is small: in
+    # one, exponentials overflow; in the other, one token's become 0 when the maximum of the other's is taken away.
+    probes.append(probes.pop(3))
+    probes[3][0].add_(LARGE_LOGIT)
+    probes[4][0].add_(torch.tensor([[65.0], [-65.0]]))
+    return probes
 
 
-LARGE_LOGIT = 100.0  # where float32 no longer holds the probabilities of unlikely tokens
+LARGE_LOGIT = 100.0  # where float32 no longer holds the exponential, nor the probabilities of unlikely tokens
 
 
 def _without_the_ready_made(answer: Callable, arguments: tuple[Tensor, Tensor]) -> object:
-    """The loss. Where logits are large, it has to grow with them."""
+    """The loss. Where logits are large, it has to grow with them; where it is right, so must be its gradient."""
 
     def refuse(*_: object, **__: object) -> None:
         raise WrongAnswer("You use a ready-made function for this. Here, compute it yourself.")
 
     logits, target = arguments
+    before = copy.deepcopy(arguments)
     with patch.object(F, "cross_entropy", refuse), patch.object(F, "nll_loss", refuse):
         loss = answer(logits, target)
         number = normal(loss)
         can_grow = isinstance(number, Tensor) and number.isfinite().all() and logits.max() > LARGE_LOGIT
         if can_grow and difference(loss, answer(2 * logits, target)) is None:
             raise WrongAnswer("These logits are large. Twice as large, they get the same loss from you.")
+        if difference(by_hand(*before), loss) is None and difference(before, arguments) is None:
+            _check_the_gradient(answer, *before)
     return loss
+
+
+def _check_the_gradient(answer: Callable, logits: Tensor, target: Tensor) -> None:
+    """The numbers alone train nothing. An answer is asked for them first, so that one that uses NumPy gets so far."""
+    wanted, mine = (_gradient_of_the_logits(each, logits, target) for each in (by_hand, answer))
+    if mine is None:
+        raise WrongAnswer(
+            "The number is right, but no gradient flows back from it to the logits, and training needs one. It is "
+            "lost at a `detach()` or `no_grad()`, and where numbers leave PyTorch: `item()`, `tolist()`, NumPy."
+        )
+    found = difference(wanted, mine)
+    if found:
+        raise WrongAnswer(f"The number is right, but not the gradient that flows back to the logits:\n{found}")
+
+
+def _gradient_of_the_logits(answer: Callable, logits: Tensor, target: Tensor) -> Tensor | None:
+    leaf = logits.clone().requires_grad_()
+    try:
+        loss = answer(leaf, target)
+    except RuntimeError:  # NumPy refuses tensors that ask for gradients
+        return None
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        return None
+    return torch.autograd.grad(loss.sum(), leaf, allow_unused=True)[0]
 
 
 def by_hand(logits: Tensor, target: Tensor) -> Tensor:
@@ -415,6 +479,17 @@ def by_hand(logits: Tensor, target: Tensor) -> Tensor:
 
 def _negative_log_likelihood(logits: Tensor, target: Tensor, axis: int = -1) -> Tensor:
     return -logits.log_softmax(axis).gather(-1, target[..., None]).squeeze(-1)
+
+
+def _by_shifted_logits(logits: Tensor, target: Tensor, shift: Tensor | float) -> Tensor:
+    """The formula as it stands, after a shift that is not each token's own maximum."""
+    shifted = logits - shift
+    return (shifted.exp().sum(-1).log() - shifted.gather(-1, target[..., None]).squeeze(-1)).mean()
+
+
+def _shifted_softmax(logits: Tensor, shift: Tensor) -> Tensor:
+    exponentials = (logits - shift).exp()
+    return exponentials / exponentials.sum(-1, keepdim=True)
 
 
 register(
@@ -510,12 +585,59 @@ register(
                     -(logits.exp() / logits.exp().sum(-1, keepdim=True)).gather(-1, target[..., None]).log().mean()
                 ),
                 "Right on paper, but exp of a large logit is more than a float can hold. log_softmax avoids that.",
+                also=(lambda logits, target: _by_shifted_logits(logits, target, shift=0.0),),
+            ),
+            Mistake(
+                "one-maximum-for-all",
+                lambda logits, target: _by_shifted_logits(logits, target, shift=logits.max()),
+                "You take the same largest logit from the logits of many tokens. Where a token's own lie far below it, "
+                "all their exponentials become 0. Which one should each token take?",
+                also=(
+                    lambda logits, target: (
+                        -_shifted_softmax(logits, logits.max()).gather(-1, target[..., None]).log().mean()
+                    ),
+                ),
             ),
             Mistake(
                 "softmax-then-log",
                 lambda logits, target: -logits.softmax(-1).gather(-1, target[..., None]).log().mean(),
-                "Right on paper, but a small probability becomes 0 in a float, and has no logarithm. log_softmax "
-                "avoids that.",
+                "Right on paper, but where logits lie far apart, a small probability becomes 0 in a float, and has no "
+                "logarithm, or a large exponential becomes infinite. log_softmax avoids both.",
+                also=(
+                    lambda logits, target: (
+                        -(F.one_hot(target, logits.shape[-1]) * logits.softmax(-1).log()).sum(-1).mean()
+                    ),
+                ),
+            ),
+            Mistake(
+                "maximum-along-another-axis",
+                lambda logits, target: by_hand(logits - logits.amax(1, keepdim=True), target),
+                "The largest logit that you take away is not that of a token: it lies along another axis than the "
+                "vocabulary.",
+                also=(
+                    lambda logits, target: by_hand(logits - logits.amax(0, keepdim=True), target),
+                    lambda logits, target: _by_shifted_logits(logits, target, shift=logits.amax(1, keepdim=True)),
+                ),
+            ),
+            Mistake(
+                "maximum-taken-away-once",
+                lambda logits, target: (
+                    (logits - logits.amax(-1, keepdim=True)).exp().sum(-1).log()
+                    - logits.gather(-1, target[..., None]).squeeze(-1)
+                ).mean(),
+                "You take the largest logit away before the sum, and do without it afterwards. What does that change "
+                "in the difference from the right token's logit?",
+            ),
+            Mistake(
+                "axis-lost",
+                lambda logits, target: by_hand(logits - logits.logsumexp(-1), target),
+                "You combine (B, T) with (B, T, V), and do not say which axis the first one lacks. (A sum or a maximum "
+                "keeps its axis with `keepdim=True`.)",
+            ),
+            Mistake(
+                "gathered-without-an-axis",
+                lambda logits, target: -logits.log_softmax(-1).gather(-1, target).mean(),
+                "`gather` takes an index with as many axes as the table. Yours has one less: which one?",
             ),
             Mistake(
                 "small-number-added",
@@ -575,9 +697,9 @@ def _loss_and_gradient(answer: Callable, arguments: tuple) -> dict[str, Tensor]:
 
 def _sources_and_targets() -> list[tuple[Seq2Seq, Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(5)
-    return [
+    return [  # in both modes, so that an answer that switches to one of them is noticed
         (
-            random_model(seed).eval(),
+            random_model(seed).train(seed == 2),
             torch.randint(0, VOCABULARY, (b, s), generator=generator),
             torch.randint(0, VOCABULARY, (b, t), generator=generator),
         )
@@ -735,6 +857,11 @@ register(
                 "Your loss takes the softmax twice: `F.cross_entropy` begins with logits.",
             ),
             Mistake(
+                "arguments-swapped",
+                _loss_of(lambda logits, target: (target.flatten(), logits.flatten(0, 1))),
+                "`F.cross_entropy` takes the logits first, then the target.",
+            ),
+            Mistake(
                 "not-normalised",
                 lambda model, source, target: F.nll_loss(model(source, target, 1.0).flatten(0, 1), target.flatten()),
                 "`F.nll_loss` takes log-probabilities, and what the model gives are logits.",
@@ -767,7 +894,9 @@ def _always_the_same(answer: Callable, arguments: tuple, question: str) -> objec
 
 
 def _tokens(answer: Callable, arguments: tuple) -> object:
-    return _always_the_same(answer, arguments, "Does it draw tokens at random, or remember something?")
+    tokens = _always_the_same(answer, arguments, "Does it draw tokens at random, or remember something?")
+    _refuse_what_is_no_tensor(greedy_decode(*arguments), tokens)
+    return tokens
 
 
 def greedy_decode(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
@@ -782,20 +911,50 @@ def _decode_as(
     choose: Callable = lambda logits: logits.argmax(-1),
     joined: Callable = lambda tokens: torch.cat(tokens, dim=1),
     steps: Callable = lambda max_length: max_length,
+    first_hidden: Callable = lambda hidden: hidden,
+    kept: Callable = lambda guess, logits: guess,
 ) -> Callable:
     """A wrong greedy loop: it begins, chooses, goes on or ends in another way."""
 
     def answer(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
-        first = model.encoder(source)
+        first = first_hidden(model.encoder(source))
         token, hidden, tokens = start(source), first, []
         for _ in range(steps(max_length)):
             logits, new_hidden = model.decoder(token, hidden)
             guess = choose(logits)
-            tokens.append(guess)
+            tokens.append(kept(guess, logits))
             token, hidden = next_token(guess, token), next_hidden(new_hidden, first)
         return after(joined(tokens))
 
     return answer
+
+
+def _decode_from_the_source(read: Callable) -> Callable:
+    """A wrong loop: at step t it reads something of the source."""
+
+    def answer(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
+        hidden, tokens = model.encoder(source), []
+        for t in range(max_length):
+            logits, hidden = model.decoder(read(source, t), hidden)
+            tokens.append(logits.argmax(-1))
+        return torch.cat(tokens, dim=1)
+
+    return answer
+
+
+def _decode_with_the_prefix(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
+    prefix, hidden = start_tokens(source), model.encoder(source)
+    for _ in range(max_length):
+        logits, hidden = model.decoder(prefix, hidden)
+        prefix = torch.cat([prefix, logits[:, -1:].argmax(-1)], dim=1)
+    return prefix[:, 1:]
+
+
+def _columns_filled(tokens: list[Tensor]) -> None:
+    """As far as it gets: a step's (B, 1) does not fit into (B,)."""
+    table = torch.zeros(len(tokens[0]), len(tokens), dtype=torch.long)
+    for t, token in enumerate(tokens):
+        table[:, t] = token
 
 
 def _decode_until_zero(model: Seq2Seq, source: Tensor, max_length: int) -> Tensor:
@@ -894,24 +1053,101 @@ register(
                 ),
             ),
             Mistake(
-                "start-without-the-time-axis",
+                "token-without-the-time-axis",
                 _decode_as(start=lambda source: start_tokens(source)[:, 0]),
-                "Your start token has no axis of steps. The decoder takes tokens (B, 1), even for one step.",
+                "A token that your decoder reads has no axis of steps. It takes tokens (B, 1), even for one step: the "
+                "start token, and each guess.",
             ),
             Mistake(
-                "one-start-for-all",
+                "one-token-for-all",
                 _decode_as(start=lambda source: start_tokens(source)[:1]),
-                "One start token is there for all the sources. Each needs one: (B, 1).",
+                "Your decoder reads one row for all the sources. Each needs a token of its own, (B, 1): the start "
+                "token, then its guess.",
             ),
             Mistake(
                 "start-with-a-decimal-point",
                 _decode_as(start=lambda source: start_tokens(source).float()),
-                "`torch.zeros` gives numbers with a decimal point unless you ask for others. Tokens are whole numbers.",
+                "Your decoder reads numbers with a decimal point, as `torch.zeros` gives them, and as logits are. "
+                "Tokens are whole numbers.",
             ),
             Mistake(
                 "largest-over-another-axis",
                 _decode_as(choose=lambda logits: logits.argmax(1)),
                 "The ten logits of a token lie along the last axis. You look for the largest along another.",
+            ),
+            Mistake(
+                "largest-of-all",
+                _decode_as(choose=lambda logits: logits.argmax()),
+                "Without an axis, `argmax` counts through the logits of all sources and gives one place for them "
+                "together. Each source has a token of its own.",
+            ),
+            Mistake(
+                "encoder-left-out",
+                _decode_as(first_hidden=torch.zeros_like),
+                "Your decoder begins with a state of zeros. From where should it know the source?",
+            ),
+            Mistake(
+                "logits-given-back",
+                _decode_as(kept=lambda guess, logits: logits),
+                "You give back logits. Wanted are the tokens that are chosen from them.",
+            ),
+            Mistake(
+                "logits-axis-kept",
+                _decode_as(choose=lambda logits: logits.argmax(-1, keepdim=True)),
+                "A token that your decoder reads has an axis too many. It takes (B, 1); `keepdim=True` and `topk` keep "
+                "the axis of the logits as well.",
+            ),
+            Mistake(
+                "state-not-whole",
+                _decode_as(first_hidden=lambda hidden: hidden[-1]),
+                "The state that your decoder gets is not whole. `model.encoder` gives back one thing, the state of all "
+                "layers, (L, B, H).",
+                also=(_decode_as(first_hidden=lambda hidden: hidden[-1:]),),
+            ),
+            Mistake(
+                "reshaped",
+                _decode_as(joined=lambda tokens: torch.cat(tokens).reshape(len(tokens[0]), -1)),
+                "The tokens are right, but in other rows. `view` and `reshape` cut the same sequence of numbers into "
+                "pieces; they do not exchange two axes.",
+            ),
+            Mistake(
+                "prefix-read-again",
+                _decode_with_the_prefix,
+                "At each step your decoder reads all tokens so far, and begins with a state that has read them before. "
+                "What is new to it at a step?",
+            ),
+            Mistake(
+                "starts-as-many-as-the-source",
+                _decode_as(start=torch.zeros_like),
+                "Your decoder first reads as many start tokens as a source has tokens. It needs one: (B, 1).",
+            ),
+            Mistake(
+                "first-step-only",
+                _decode_as(steps=lambda max_length: 1),
+                "Only the first step comes back. Is the `return` inside the loop?",
+            ),
+            Mistake(
+                "step-does-not-fit",
+                _decode_as(joined=_columns_filled),
+                "What is chosen at a step is (B, 1), and the place where you put it is (B,).",
+            ),
+            Mistake(
+                "one-end-asked-for",
+                _decode_as(next_token=lambda guess, token: token if guess == 0 else guess),
+                "`if` asks for one truth value, and gets one for each source. Here nothing needs to stop: there are "
+                "always max_length steps.",
+            ),
+            Mistake(
+                "source-read",
+                _decode_from_the_source(lambda source, t: source[:, t][:, None]),
+                "At step t your decoder reads token t of the source. What it knows of the source is in its state. What "
+                "should it read before it writes the next token?",
+            ),
+            Mistake(
+                "no-token-read",
+                _decode_from_the_source(lambda source, t: source[:, t : t + 1]),
+                "Your decoder gets a slice with no token in it. It should read one at each step: the start token, then "
+                "what it has just written. (A source has no place in that, and may have fewer tokens than steps.)",
             ),
             Mistake(
                 "maximum-as-a-pair",
@@ -982,6 +1218,10 @@ def _until_zero_without_a_bound(row: list[int] | Tensor) -> list[int] | Tensor:
 
 def _run_together(tokens: Tensor) -> list[int]:
     return [token for row in before_end(tokens) for token in row]
+
+
+def _first_row_that_ends(tokens: Tensor) -> list[int] | None:
+    return next((row for row, whole in zip(before_end(tokens), tokens, strict=True) if len(row) < len(whole)), None)
 
 
 def _digits_before_zero(row: list[int]) -> list[int]:
@@ -1085,7 +1325,7 @@ register(
                 "first-row-only",
                 lambda tokens: before_end(tokens)[:1],
                 "Only the first row comes back. Is the `return` inside the loop?",
-                also=(lambda tokens: before_end(tokens)[0],),
+                also=(lambda tokens: before_end(tokens)[0], _first_row_that_ends),
             ),
             Mistake(
                 "until-the-second-zero",
@@ -1138,12 +1378,16 @@ def forced_by_coins(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tenso
     return model(source, target, coins=coins)
 
 
+COINS_OR_TOKENS_DRAWN = "Does it flip coins of its own, draw its guesses at random, or remember something?"
+
+
 def _logits_and_gradient(answer: Callable, arguments: tuple) -> dict[str, object]:
     """The logits, and the gradient that flows back through them to the encoder's embeddings."""
     model = arguments[0]
-    logits = _always_the_same(answer, arguments, "Does it flip coins of its own, or remember something?")
+    logits = _always_the_same(answer, arguments, COINS_OR_TOKENS_DRAWN)
     if logits is None:
         return None
+    _refuse_what_is_no_tensor(forced_by_coins(*arguments), logits)
     outcome = {"the logits": one_tensor(logits)}
     if isinstance(outcome["the logits"], Tensor) and outcome["the logits"].dim() == 3:
         gradient = _gradient(outcome["the logits"], model.encoder.embedding.weight)
@@ -1161,7 +1405,8 @@ def _coins() -> list[tuple[Seq2Seq, Tensor, Tensor, Tensor]]:
     for seed, pattern, batch_size in zip(SWAYED, (*patterns, patterns[1]), (3, 4, 5, 6, 1), strict=True):
         source = torch.randint(0, VOCABULARY, (batch_size, 9), generator=generator)
         target = torch.randint(0, VOCABULARY, (batch_size, len(pattern)), generator=generator)
-        probes.append((random_model(seed).eval(), source, target, torch.tensor(pattern)))
+        model = random_model(seed).train(len(pattern) == 6)  # in both modes: an answer that switches is noticed
+        probes.append((model, source, target, torch.tensor(pattern)))
     return probes
 
 
@@ -1234,6 +1479,26 @@ def _reads_what_it_should_write(model: Seq2Seq, source: Tensor, target: Tensor, 
     return torch.cat(logits, dim=1)
 
 
+def _two_passes_mixed(forced_steps: Callable) -> Callable:
+    """A wrong answer: where `forced_steps` says so, the logits of a pass that is always forced, else of a free one."""
+
+    def answer(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
+        forced, free = (model(source, target, ratio) for ratio in (1.0, 0.0))
+        return torch.where(forced_steps(coins)[:, None], forced, free)
+
+    return answer
+
+
+def _chosen_in_a_square(model: Seq2Seq, source: Tensor, target: Tensor, coins: Tensor) -> Tensor:
+    """The true tokens of a step, (B,), and the guesses, (B, 1), become (B, B)."""
+    token, hidden, logits = start_tokens(source), model.encoder(source), []
+    for t in range(target.shape[1]):
+        step_logits, hidden = model.decoder(token, hidden)
+        logits.append(step_logits)
+        token = torch.where(coins[t], target[:, t], step_logits[:, -1:].argmax(-1))
+    return torch.cat(logits, dim=1)
+
+
 def _after_an_empty_step(logits: list[Tensor]) -> Tensor:
     return F.pad(torch.cat(logits, dim=1), (0, 0, 1, 0))
 
@@ -1272,7 +1537,19 @@ register(
                 _coins_as(lambda coins: coins.roll(-1)),
                 "The coin that you ask is one too late. What step t + 1 reads is decided by coin t, which is flipped "
                 "after step t.",
-                also=(_forced_as(coin=lambda coins, t: coins[t + 1]),),
+            ),
+            Mistake(
+                "coin-beyond-the-last",
+                _forced_as(coin=lambda coins, t: coins[t + 1]),
+                "You ask for a coin beyond the last. There are as many as steps: coin t is flipped after step t, and "
+                "decides what step t + 1 reads.",
+            ),
+            Mistake(
+                "two-passes-mixed",
+                _two_passes_mixed(lambda coins: coins),
+                "You take the logits of each step from one of two passes, always forced and never forced. But what a "
+                "step reads changes the state as well, from which all later steps go on.",
+                also=(_two_passes_mixed(lambda coins: coins.roll(1)),),
             ),
             Mistake(
                 "peeks-ahead",
@@ -1356,7 +1633,10 @@ register(
                 _forced_as(true_token=lambda target, t: target[:, t - 1 : t]),
                 "Where coin t says True, you take the token t - 1, and at the first step there is none. Which token "
                 "should step t have written?",
-                also=(_forced_as(true_token=lambda target, t: target[:, [t - 1]]),),
+                also=(
+                    _forced_as(true_token=lambda target, t: target[:, [t - 1]]),
+                    _forced_as(true_token=lambda target, t: shift_right(target)[:, [t]]),
+                ),
             ),
             Mistake(
                 "all-coins-at-once",
@@ -1386,9 +1666,10 @@ register(
                 "Tokens are whole numbers.",
             ),
             Mistake(
-                "one-start-for-all",
+                "one-token-for-all",
                 _forced_as(first_token=lambda source, target: start_tokens(source)[:1]),
-                "One start token is there for all the sources. Each needs one: (B, 1).",
+                "Your decoder reads one row for all the sources. Each needs a token of its own, (B, 1): the start "
+                "token, then the true one or its guess.",
             ),
             Mistake(
                 "encoder-left-out",
@@ -1399,6 +1680,42 @@ register(
                 "largest-over-another-axis",
                 _forced_as(choose=lambda logits: logits.argmax(1)),
                 "The logits of a token lie along the last axis. You look for the largest along another.",
+            ),
+            Mistake(
+                "largest-of-all",
+                _forced_as(choose=lambda logits: logits.argmax()),
+                "Without an axis, `argmax` counts through the logits of all sources and gives one place for them "
+                "together. Each source has a guess of its own.",
+            ),
+            Mistake(
+                "logits-axis-kept",
+                _forced_as(choose=lambda logits: logits.argmax(-1, keepdim=True)),
+                "A token that your decoder reads has an axis too many. It takes (B, 1); `keepdim=True` and `topk` keep "
+                "the axis of the logits as well.",
+            ),
+            Mistake(
+                "state-not-whole",
+                _forced_as(first_hidden=lambda hidden: hidden[-1]),
+                "The state that your decoder gets is not whole. `model.encoder` gives back one thing, the state of all "
+                "layers, (L, B, H).",
+                also=(_forced_as(first_hidden=lambda hidden: hidden[-1:]),),
+            ),
+            Mistake(
+                "every-token-with-every-guess",
+                _chosen_in_a_square,
+                "The true tokens that you choose from are (B,), and the guesses (B, 1). Side by side they make a table "
+                "(B, B).",
+            ),
+            Mistake(
+                "steps-in-one-row",
+                _forced_as(joined=lambda logits: torch.cat([step[:, 0] for step in logits], dim=1)),
+                "You take away the axis of steps, and then the logits of all steps stand in one row. Along which axis "
+                "should they be joined?",
+            ),
+            Mistake(
+                "first-step-only",
+                _forced_as(steps=lambda target: range(1)),
+                "Only the first step comes back. Is the `return` inside the loop?",
             ),
             Mistake(
                 "maximum-as-a-pair",
@@ -1531,6 +1848,16 @@ def _mean_of_rows_as(mean: Callable) -> Callable:
     return lambda output, target: mean(_shares_of_rows(output, target), (output != target).any(1))
 
 
+def _without_a_bound(first_error: Callable) -> Callable:
+    """A wrong loop over the rows: `first_error` gets where a row is wrong, and finds nothing in a row that is right."""
+
+    def answer(output: Tensor, target: Tensor) -> Tensor:
+        rows = zip(output, target, strict=True)
+        return torch.cat([(row == true)[first_error(row != true) + 1 :] for row, true in rows]).double().mean()
+
+    return answer
+
+
 def _divided_by(number: Callable) -> Callable:
     """A wrong share: the right places after an error, divided by another number than that of all such places."""
     return lambda output, target: (
@@ -1569,6 +1896,8 @@ register(
                     _mean_of_rows_as(lambda shares, failed: shares[failed].nan_to_num(0.0).mean()),
                     _mean_of_rows_as(lambda shares, failed: shares[failed].mean()),
                     _mean_of_rows_as(lambda shares, failed: shares.mean()),
+                    _mean_of_rows_as(lambda shares, failed: torch.where(failed, shares, 1.0).mean()),
+                    _mean_of_rows_as(lambda shares, failed: torch.where(failed, shares, 0.0).mean()),
                 ),
             ),
             Mistake(
@@ -1593,6 +1922,19 @@ register(
                 "only-the-next-place",
                 _only_the_next_place,
                 "You look only at the place right after the error. All that follow count.",
+            ),
+            Mistake(
+                "no-error-no-first",
+                _without_a_bound(lambda wrong: wrong.nonzero()[0]),
+                "You look for the first error in a row that has none. Which places of such a row count?",
+                also=(
+                    _without_a_bound(lambda wrong: np.flatnonzero(wrong)[0]),
+                    _without_a_bound(lambda wrong: wrong.tolist().index(True)),
+                    _without_a_bound(lambda wrong: (~wrong).tolist().index(False)),
+                    _without_a_bound(lambda wrong: wrong.nonzero().min()),
+                    _without_a_bound(lambda wrong: next(place for place, error in enumerate(wrong) if error)),
+                    _without_a_bound(lambda wrong: min(place for place, error in enumerate(wrong) if error)),
+                ),
             ),
             Mistake(
                 "rows-with-an-error",
@@ -1687,6 +2029,12 @@ register(
                 "truth-values-subtracted",
                 _after_as(lambda output, target: (output != target).cumsum(1) - (output != target)),
                 "PyTorch does not subtract truth values. What are they as whole numbers?",
+            ),
+            Mistake(
+                "rows-beside-places",
+                _after_as(lambda output, target: torch.arange(output.shape[1]) > (output != target).int().argmax(1)),
+                "You lay one number for each row, (N,), beside one for each place, (T,). An axis more makes the first "
+                "a column.",
             ),
             Mistake(
                 "mean-of-truth-values",

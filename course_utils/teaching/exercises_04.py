@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -23,7 +23,11 @@ from .trials import WrongAnswer
 
 GRADIENT_CLIP = 1.0
 UNLIKELY_SEED = 733_190  # which nobody else hands to PyTorch's own generator
-OTHER_SEEDS = (14, 9, 8, 107, 1007)  # the last two: whoever adds a multiple of 100 or 1000 shares batches with them
+# 49 is 7 squared; 71 and then 0 reads like 7 and then 10; and whoever adds multiples of 100 or 1000 meets the last two.
+OTHER_SEEDS = (14, 9, 8, 49, 71, 107, 1007)
+MANY_EPOCHS = 12
+LONGEST_RUN = 1_000_000  # epochs; seeds that meet only in a longer one do no harm
+SECOND_LOOK = 2.5  # by so much a network's loss is worse when it is measured again
 TASK_LENGTH = 10  # with so many inputs, no example comes twice by chance
 
 
@@ -34,6 +38,17 @@ def _batch(generator: torch.Generator, batch_size: int = 5) -> tuple[Tensor, Ten
 
 def _parameters(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def _one_number(value: object, name: str) -> object:
+    """The value itself; WrongAnswer where it is plainly something else than the number that is asked for."""
+    if isinstance(value, str):
+        raise WrongAnswer(f"It gives back text, {value!r}. {name} is wanted as a number, and not rounded.")
+    if isinstance(value, nn.Module):
+        raise WrongAnswer(f"It gives back the model. What is wanted is {name.lower()}.")
+    if isinstance(value, (tuple, list)) and len(value) > 1:
+        raise WrongAnswer(f"It gives back {len(value)} things. One is wanted: {name.lower()}.")
+    return value
 
 
 # 4.1: three steps from the same start; what is compared is where they lead, and the losses on the way. Dropout is 0,
@@ -68,10 +83,11 @@ def _three_steps(answer: Callable, arguments: tuple) -> dict[str, object]:
             raise WrongAnswer("The weights have moved, and the optimizer that was handed over has made no step.")
         if outcome[f"the loss of step {n}"] is None:
             raise WrongAnswer("It does not give back the loss.")
+        _one_number(outcome[f"the loss of step {n}"], "The loss")
     if torch.initial_seed() != UNLIKELY_SEED:
         raise WrongAnswer(
-            "It seeds PyTorch's own generator, with `torch.manual_seed`. Then dropout leaves out the same numbers in "
-            "every step."
+            "It seeds PyTorch's own generator, with `torch.manual_seed` or by way of `torch.default_generator`. Then "
+            "dropout leaves out the same numbers in every step."
         )
     if not all(modes):
         raise WrongAnswer("While the loss was computed, the model, or a part of it, was in evaluation mode.")
@@ -106,6 +122,7 @@ def _step_as(
     zero: str = "before backward",
     training: bool = True,
     clip: Callable | None = _clip_norm,
+    clip_when: str = "before the step",
     ratio: float = 1.0,
     loss_of: Callable = token_loss,
     own_optimizer: Callable | None = None,
@@ -120,15 +137,33 @@ def _step_as(
         loss = loss_of(model(source, given_to_the_model(target), ratio), target)
         if zero == "before backward":
             optimizer.zero_grad()
+        if clip is not None and clip_when == "before backward":
+            clip(model)
         loss.backward()
-        if clip is not None:
+        if clip is not None and clip_when == "before the step":
             clip(model)
         optimizer.step()
+        if clip is not None and clip_when == "after the step":
+            clip(model)
         if zero == "after the step":
             optimizer.zero_grad()
         return loss.detach()
 
     return answer
+
+
+def _steps_with_more_amiss(ratio: float, *clips: Callable | None) -> tuple[Callable, ...]:
+    """Steps that are not forced, by those who also clip the gradient in a wrong way, or clear it too late or never."""
+    return tuple(
+        _step_as(ratio=ratio, zero=zero, clip=clip)
+        for zero in ("before backward", "after the step", "never")
+        for clip in (_clip_norm, *clips)
+        if zero != "before backward" or clip is not _clip_norm
+    )
+
+
+HALF_FORCED_AND_MORE = _steps_with_more_amiss(0.5, None, _clip_values)
+NEVER_FORCED_AND_MORE = _steps_with_more_amiss(0.0, None)
 
 
 def _loss_after_the_step(model, optimizer, source, target) -> Tensor:
@@ -182,9 +217,27 @@ register(
                 "`backward` and `step`?",
             ),
             Mistake(
+                "not-clipped-and-more",
+                _step_as(clip=None, zero="never"),
+                "The optimizer uses the gradient at its full size. Is it clipped at all, to a norm of 1, and between "
+                "`backward` and `step`? And that is not all: what was in `.grad` before?",
+                also=(
+                    _step_as(clip=None, zero="after the step"),
+                    _step_as(clip_when="after the step", zero="never"),
+                    _step_as(clip_when="before backward", zero="never"),
+                ),
+            ),
+            Mistake(
                 "every-number-clipped",
                 _step_as(clip=_clip_values),
                 "You clip every number of the gradient by itself. The norm of the whole is to be at most 1.",
+            ),
+            Mistake(
+                "every-number-clipped-and-more",
+                _step_as(clip=_clip_values, zero="never"),
+                "You clip every number of the gradient by itself. The norm of the whole is to be at most 1. And that "
+                "is not all: what was in `.grad` before?",
+                also=(_step_as(clip=_clip_values, zero="after the step"),),
             ),
             Mistake(
                 "target-before-logits",
@@ -201,6 +254,20 @@ register(
                 "never-forced",
                 _step_as(ratio=0.0),
                 "Your decoder always reads its own guesses. The ratio of full teacher forcing is 1.",
+            ),
+            Mistake(
+                "not-always-forced-and-more",
+                HALF_FORCED_AND_MORE[0],
+                "Your decoder reads its own guesses now and then. The ratio is 0.5 unless you give another; full "
+                "teacher forcing is 1. And that is not all: what happens to the gradient, before `backward` and after?",
+                also=HALF_FORCED_AND_MORE[1:],
+            ),
+            Mistake(
+                "never-forced-and-more",
+                NEVER_FORCED_AND_MORE[0],
+                "Your decoder always reads its own guesses. The ratio of full teacher forcing is 1. And that is not "
+                "all: what happens to the gradient, before `backward` and after?",
+                also=NEVER_FORCED_AND_MORE[1:],
             ),
             Mistake(
                 "eval-mode",
@@ -236,6 +303,12 @@ register(
                 _step_as(given_to_the_model=shift_right),
                 "Your decoder reads the target one place too late. The model is given the target as it is: it shifts "
                 "it by itself.",
+            ),
+            Mistake(
+                "compared-with-the-shifted",
+                _step_as(loss_of=lambda logits, target: token_loss(logits, shift_right(target))),
+                "You compare the logits with a shifted target. What the decoder reads is shifted; what it is to say is "
+                "the target as it is.",
             ),
             Mistake(
                 "loss-after-the-step",
@@ -281,6 +354,11 @@ register(
                 also=(_step_as(loss_of=lambda logits, target: token_loss(logits, target).item()),),
             ),
             Mistake(
+                "loss-of-each-token",
+                _step_as(loss_of=lambda logits, target: F.cross_entropy(logits.mT, target, reduction="none")),
+                "Your loss is one number for each token. `backward` starts from a single number: their mean.",
+            ),
+            Mistake(
                 "tokens-for-logits",
                 _step_as(loss_of=lambda logits, target: token_loss(logits.argmax(-1), target)),
                 "What you compare with the target has one number for each token. The loss needs all V logits of each.",
@@ -319,9 +397,40 @@ def _same_in_each_epoch(task, n_epochs, steps, batch_size, seed):
             yield task.sample(batch_size, generator)
 
 
+def _task_that_notes(seeds: list[int], length: int) -> SubstringTask:
+    """A task that notes of each generator it is asked to draw with from which seed that has begun."""
+
+    class Task(SubstringTask):
+        def sample(
+            self, n: int, generator: torch.Generator | None = None, device: torch.device | str | None = None
+        ) -> tuple[Tensor, Tensor]:
+            if isinstance(generator, torch.Generator):
+                seeds.append(generator.initial_seed())
+            return super().sample(n, generator, device)
+
+    return Task(length)
+
+
+def _refuse_even_spacing(run: list[int], next_run: list[int]) -> None:
+    """WrongAnswer where the epochs of runs with the seeds 7 and 8 begin from such seeds that two runs must meet."""
+    apart, between = run[1] - run[0], next_run[0] - run[0]
+    if 0 in (apart, between) or any(two - one != apart for begun in (run, next_run) for one, two in pairwise(begun)):
+        return
+    common = math.gcd(apart, between)
+    epochs, seeds = abs(between) // common, (apart if between > 0 else -apart) // common
+    if epochs <= LONGEST_RUN:
+        longer, other = (7, 7 + seeds) if seeds > 0 else (7 - seeds, 7)
+        raise WrongAnswer(
+            f"Your epochs begin from seeds at equal distances. So epoch {epochs + 1:,} of a run with seed {longer} "
+            f"brings what epoch 1 of one with seed {other} brings. One generator for the whole run has no such "
+            "neighbours."
+        )
+
+
 def _freshness(answer: Callable, arguments: tuple) -> bool:
     length, n_epochs, steps, batch_size = arguments
-    task = SubstringTask(length)
+    begun: list[int] = []  # the seeds from which a run's generators have begun
+    task = _task_that_notes(begun, length)
 
     def batches(seed: int, n_epochs: int = n_epochs) -> Iterator[tuple[Tensor, Tensor]]:
         stream = answer(task, n_epochs, steps, batch_size, seed)
@@ -363,9 +472,17 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
         )
     if torch.initial_seed() != own_seed:
         raise WrongAnswer(
-            "It seeds PyTorch's own generator, with `torch.manual_seed`, and so disturbs all that draw from it. "
-            "Make a `torch.Generator` instead."
+            "It seeds PyTorch's own generator, with `torch.manual_seed` or by way of `torch.default_generator`, and so "
+            "disturbs all that draw from it. Make a `torch.Generator` instead."
         )
+    if n_epochs == MANY_EPOCHS:  # in fewer, most numbers look evenly spaced
+        runs = []
+        for seed in (7, 8):
+            begun.clear()
+            sources(seed)
+            runs.append([*begun])
+        if all(len(run) == n_epochs for run in runs):
+            _refuse_even_spacing(*runs)
     for one, two in zip(batches(7), batches(7), strict=True):  # side by side
         if not torch.equal(one[0], two[0]):
             raise WrongAnswer("Two runs side by side disturb each other: each needs a generator of its own.")
@@ -440,7 +557,7 @@ register(
         minutes=10,
         difficulty=1,
         reference=training_batches,
-        probes=lambda: [(6, 2, 3, 5), (10, 3, 4, 7), (10, 12, 1, 6)],
+        probes=lambda: [(6, 2, 3, 5), (10, 3, 4, 7), (10, MANY_EPOCHS, 1, 6)],
         run=_freshness,
         given=_same_in_each_epoch,
         mistakes=(
@@ -466,6 +583,18 @@ register(
                 "Your epochs' seeds are products, or powers, of the run's seed, and two runs can have one in common: 2 "
                 "times 7 is once 14, and to the power of 0 both are 1. Runs with different seeds should have nothing "
                 "in common.",
+                also=(_epochs_seeded_by(lambda seed, epoch: seed ** (epoch + 1)),),
+            ),
+            Mistake(
+                "digits-joined",
+                _epochs_seeded_by(lambda seed, epoch: int(f"{seed}{epoch}")),
+                "You write the two numbers one behind the other: 7 and 10 are then the same as 71 and 0. Runs with "
+                "different seeds should have nothing in common.",
+            ),
+            Mistake(
+                "seed-for-a-generator",
+                _batches_as(lambda seed: seed),
+                "`task.sample` draws with a generator, and you hand it the seed. What makes a generator of a seed?",
             ),
             Mistake(
                 "seeds-far-apart",
@@ -545,12 +674,32 @@ def _no_copy(model, train_epoch, validation_loss, n_epochs):
     return best
 
 
+class _HandedOut:
+    """A hook that keeps the tensors which a model's state_dict hands out."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
+
+    def __call__(self, _model: nn.Module, state: dict[str, Tensor], *_: object) -> None:
+        self.tensors += state.values()
+
+
+def _refuse_other_than_a_model(given: object, function: str) -> None:
+    if not isinstance(given, nn.Module):
+        kind = "None" if given is None else f"a {type(given).__name__}"
+        raise WrongAnswer(f"`{function}` takes the model, and gets {kind}.")
+
+
 def _script(answer: Callable, arguments: tuple[list[float]]) -> object:
-    """Training adds 1 to every number; the losses come from the script, by how often the model was trained."""
+    """Training adds 1 to every number; the losses come from the script, by how often the model was trained.
+
+    A validation looks at fresh examples: who measures the same network again gets another loss, here a worse one.
+    """
     (losses,) = arguments
-    n_epochs, trained = len(losses) - 1, []
+    n_epochs, trained, measured, handed_out = len(losses) - 1, [], [], _HandedOut()
     model = nn.Sequential(fill_at_random(nn.Linear(3, 2), seed=len(losses)), nn.BatchNorm1d(2))  # which has buffers
     untrained = model[0].bias.detach()[0].item()
+    model.register_state_dict_post_hook(handed_out)
 
     def epochs_so_far(model: nn.Module) -> int:
         return round(model[0].bias.detach()[0].item() - untrained)
@@ -558,12 +707,18 @@ def _script(answer: Callable, arguments: tuple[list[float]]) -> object:
     def train_epoch(trainee: nn.Module) -> None:
         if len(trained) == n_epochs:
             raise WrongAnswer("The model is trained more often than n_epochs.")
+        _refuse_other_than_a_model(trainee, "train_epoch")
         trained.append(trainee)
         for number in trainee.state_dict().values():
             number.add_(1)
+        measured.clear()
+        handed_out.tensors.clear()
 
     def validation_loss(model: nn.Module) -> float:
-        return losses[epochs_so_far(model)]
+        _refuse_other_than_a_model(model, "validation_loss")
+        again = any(model is one for one in measured)
+        measured.append(model)
+        return losses[epochs_so_far(model)] + SECOND_LOOK * again
 
     kept = answer(model, train_epoch, validation_loss, n_epochs)
     if kept is None:
@@ -577,9 +732,12 @@ def _script(answer: Callable, arguments: tuple[list[float]]) -> object:
         raise WrongAnswer(f"The model is trained for {len(trained)} of {n_epochs} epochs.")
     if any(trainee is not model for trainee in trained):
         raise WrongAnswer("A copy is trained, and the model that was handed over is not.")
+    at_the_end = {id(tensor) for tensor in handed_out.tensors}  # the next line adds to those
     own = {tensor.data_ptr() for tensor in model.state_dict().values()}
     if any(tensor.data_ptr() in own for tensor in kept.values()):
         restored = " You have put the best ones back, so hand out the copy." if epochs_so_far(model) < n_epochs else ""
+        if not restored and any(id(tensor) in at_the_end for tensor in kept.values()):
+            raise WrongAnswer("What comes back are the model's own tensors, as the last epoch has left them.")
         raise WrongAnswer(f"What comes back are the model's own tensors: they change when it is trained on.{restored}")
     return dict(kept)
 
@@ -645,6 +803,20 @@ def _untrained_weights(model, train_epoch, validation_loss, n_epochs):
     return untrained
 
 
+def _something_else_returned(model, train_epoch, validation_loss, n_epochs):
+    keep_best(model, train_epoch, validation_loss, n_epochs)
+    return model.state_dict()
+
+
+def _measured_twice(model, train_epoch, validation_loss, n_epochs):
+    best, best_loss = None, math.inf
+    for _ in range(n_epochs):
+        train_epoch(model)
+        if validation_loss(model) < best_loss:
+            best, best_loss = copy.deepcopy(model.state_dict()), validation_loss(model)
+    return best
+
+
 def _parameters_only(model, train_epoch, validation_loss, n_epochs):
     best = keep_best(model, train_epoch, validation_loss, n_epochs)
     return {name: best[name] for name, _ in model.named_parameters()}
@@ -674,10 +846,22 @@ register(
                 "The bug is still there: what you keep changes while training goes on. Who else holds those tensors?",
             ),
             Mistake(
+                "something-else-returned",
+                _something_else_returned,
+                "You give back what the model has after the last epoch. Is what you keep a copy of the best, and is it "
+                "what you return?",
+            ),
+            Mistake(
                 "last-weights",
                 _keep_as(lambda loss, best, before: True),
                 "These are the weights of the last epoch, whichever was best. What is each loss compared with? And is "
                 "the copy made before training goes on?",
+            ),
+            Mistake(
+                "measured-twice",
+                _measured_twice,
+                "You measure a second time, and each validation looks at fresh examples: the loss that you keep is not "
+                "the one that you compared. How do you keep that one?",
             ),
             Mistake(
                 "worst-kept",
@@ -780,19 +964,22 @@ def accuracy_of(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int)
 
 def _evaluation(answer: Callable, arguments: tuple) -> object:
     model, _, _, batch_size = arguments
-    sizes = []
+    right, sizes = accuracy_of(*arguments), []
     model.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     afterwards = "The model is as it was."
     try:
         with left_as_found(model):
             accuracy = answer(*arguments)
-    except WrongAnswer as changed:  # told only where the number is right
+    except WrongAnswer as changed:
         afterwards = str(changed)
     if accuracy is None:
         return None
     if max(sizes, default=0) > batch_size:
         raise WrongAnswer(f"{max(sizes)} examples went through the model at once, where batch_size is {batch_size}.")
-    return {"the accuracy": accuracy, "afterwards": afterwards}
+    found = {"the accuracy": _one_number(accuracy, "The accuracy")}
+    if difference(right, accuracy):
+        return found  # what is left behind is told only where the number is right
+    return found | {"afterwards": afterwards}
 
 
 def _evaluations() -> list[tuple[Seq2Seq, Tensor, Tensor, int]]:
@@ -857,6 +1044,10 @@ def _over_whole_batches(right: list[Tensor], batch_size: int, n: int) -> float:
     return sum(batch.double().mean().item() for batch in right) / (n // batch_size)
 
 
+def _batches_up_to_the_last_example(n: int, batch_size: int) -> int:
+    return len(range(0, n - 1, batch_size))
+
+
 def _accuracy_as(
     ratio: float = 0.0,
     eval_mode: bool = True,
@@ -885,18 +1076,6 @@ def _accuracy_as(
         return average(right, batch_size, len(source))
 
     return answer
-
-
-def _accuracies_as(**changes: object) -> tuple[Callable, ...]:
-    """The same wrong evaluation by those who also average the batches, or do not leave the model in its own mode."""
-    return (
-        _accuracy_as(**changes, average=_batch_means),
-        *(
-            _accuracy_as(**changes, average=average, restore=restore)
-            for average in (_over_tokens, _batch_means)
-            for restore in (False, None)
-        ),
-    )
 
 
 def _outputs_as(
@@ -946,13 +1125,14 @@ register(
                 "teacher-forced",
                 _accuracy_as(ratio=1.0),
                 "Your decoder is shown the true tokens while it is being tested. It must read its own.",
-                also=_accuracies_as(ratio=1.0),
+                also=(_accuracy_as(ratio=1.0, average=_batch_means),),
             ),
             Mistake(
                 "dropout-on",
                 _accuracy_as(eval_mode=False),
                 "The model came in training mode, and dropout stayed on while you measured.",
                 also=(
+                    _accuracy_as(eval_mode=False, restore=None),
                     _accuracy_as(eval_mode=False, average=_batch_means),
                     _accuracy_as(eval_mode=False, ratio=0.5),
                     _accuracy_as(eval_mode=False, ratio=0.5, average=_batch_means),
@@ -970,7 +1150,7 @@ register(
                 _accuracy_as(ratio=0.5),
                 "The decoder is shown true tokens now and then: `model(source, target)` flips coins unless it is given "
                 "a ratio.",
-                also=_accuracies_as(ratio=0.5),
+                also=(_accuracy_as(ratio=0.5, average=_batch_means),),
             ),
             Mistake(
                 "tokens-by-examples",
@@ -978,6 +1158,13 @@ register(
                     accuracy_of(model, source, target, batch_size) * target.shape[1]
                 ),
                 "You divide by the number of examples. A share cannot be above 1: how many tokens are there?",
+            ),
+            Mistake(
+                "tokens-of-the-sources",
+                lambda model, source, target, batch_size: (
+                    accuracy_of(model, source, target, batch_size) * target.numel() / source.numel()
+                ),
+                "You divide by the number of tokens in the sources. Which tokens can be right or wrong?",
             ),
             Mistake(
                 "pieces-for-sizes",
@@ -1014,6 +1201,12 @@ register(
                 also=(_accuracy_as(batches=lambda n, batch_size: n // batch_size, average=_over_all_tokens),),
             ),
             Mistake(
+                "last-example-dropped",
+                _accuracy_as(batches=_batches_up_to_the_last_example),
+                "Where the last batch is a single example, it is left out. Up to which example may a batch begin?",
+                also=(_accuracy_as(batches=_batches_up_to_the_last_example, average=_over_all_tokens),),
+            ),
+            Mistake(
                 "first-batch-only",
                 _accuracy_as(batches=lambda n, batch_size: 1),
                 "Only the first batch counts in yours. Is the `return` inside the loop, or does every slice end where "
@@ -1035,9 +1228,8 @@ register(
                 _accuracy_as(average=_batch_means),
                 "You average the batches' accuracies. The last batch is shorter, so its examples count for too much.",
                 also=(
-                    _accuracy_as(average=_batch_means, restore=False),
-                    _accuracy_as(average=_batch_means, restore=None),
                     _accuracy_as(average=_over_a_broken_number_of_batches),
+                    _accuracy_as(average=_batch_means, batches=_batches_up_to_the_last_example),
                 ),
             ),
             Mistake(
@@ -1061,6 +1253,12 @@ register(
                 "This is how many tokens are right. The accuracy is their share.",
             ),
             Mistake(
+                "whole-number-division",
+                lambda model, source, target, batch_size: accuracy_of(model, source, target, batch_size) // 1,
+                "Your share is always 0. Does `//` or `int` leave only whole numbers on the way, or do you ask whether "
+                "all tokens of a batch are right?",
+            ),
+            Mistake(
                 "batches-added-up",
                 _accuracy_as(average=lambda right, batch_size, n: len(right) * _batch_means(right, batch_size, n)),
                 "You add up the accuracies of the batches, and do not divide by how many these are. Even their mean "
@@ -1070,7 +1268,9 @@ register(
             Mistake(
                 "mean-of-truth-values",
                 _outputs_as(_written, measure=lambda outputs, target: (outputs == target).mean()),
-                "PyTorch takes no mean of truth values. What are they as numbers?",
+                "PyTorch takes a mean of numbers with a decimal point only: neither of truth values nor of whole "
+                "numbers.",
+                also=(_outputs_as(_written, measure=lambda outputs, target: (outputs == target).long().mean()),),
             ),
             Mistake(
                 "other-number-of-tokens",
@@ -1098,7 +1298,8 @@ register(
                 _outputs_as(
                     lambda model, source, target: (_written(model, source, target) == target).double(), joined=torch.cat
                 ),
-                "You compare the outputs of one batch with the targets of all. Which targets belong to it?",
+                "One batch meets the targets of all examples. Which targets belong to it?",
+                also=(_outputs_as(lambda model, source, target: model(source, target, 0.0)),),
             ),
             Mistake(
                 "logits-compared",
@@ -1115,6 +1316,10 @@ register(
 
 def perplexity(losses: list[float], tokens: list[int]) -> float:
     return math.exp(sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / sum(tokens))
+
+
+def _each_times(losses: list[float], tokens: list[int]) -> list[float]:
+    return [loss * n for loss, n in zip(losses, tokens, strict=True)]
 
 
 def _each_divided(losses: list[float], tokens: list[int]) -> list[float]:
@@ -1172,6 +1377,17 @@ register(
                 also=(
                     lambda losses, tokens: math.exp(sum(losses)),
                     lambda losses, tokens: np.exp(np.dot(losses, tokens)),
+                    lambda losses, tokens: math.e ** sum(_each_times(losses, tokens)),
+                ),
+            ),
+            Mistake(
+                "overflow",
+                lambda losses, tokens: math.prod(map(math.exp, _each_times(losses, tokens))) ** (1 / sum(tokens)),
+                "By the rules of powers this is right. But the exponential of what all tokens have lost, or a product "
+                "of so many, is more than a float can hold. Of which number is it small enough?",
+                also=(
+                    lambda losses, tokens: math.exp(sum(_each_times(losses, tokens))) ** (1 / sum(tokens)),
+                    lambda losses, tokens: (math.e ** sum(_each_times(losses, tokens))) ** (1 / sum(tokens)),
                 ),
             ),
             Mistake(
@@ -1180,6 +1396,10 @@ register(
                     math.exp(sum(loss * n for loss, n in zip(losses, tokens, strict=True))) / sum(tokens)
                 ),
                 "You divide after the exponential. Divide first: where does its bracket end?",
+                also=(
+                    lambda losses, tokens: math.e ** sum(_each_times(losses, tokens)) / sum(tokens),
+                    lambda losses, tokens: np.exp(np.dot(losses, tokens)) / sum(tokens),
+                ),
             ),
             Mistake(
                 "minus",
@@ -1221,6 +1441,17 @@ register(
                 "last-batch-only",
                 lambda losses, tokens: math.exp(losses[-1]),
                 "This is the perplexity of the last batch alone: is something begun anew for each batch?",
+            ),
+            Mistake(
+                "last-loss-by-all-tokens",
+                lambda losses, tokens: math.exp(losses[-1] * tokens[-1] / sum(tokens)),
+                "You divide by the tokens of all batches, and only the last one's loss is in the sum. Does each batch "
+                "add to it, or take its place?",
+            ),
+            Mistake(
+                "logarithm",
+                lambda losses, tokens: math.log(math.log(perplexity(losses, tokens))),
+                "You take the logarithm of the mean loss. The loss is a logarithm already: what undoes that?",
             ),
             Mistake(
                 "one-for-each-batch",
@@ -1337,13 +1568,14 @@ def _resume_without(name: str) -> Callable:
 
 def _resume_by(
     load_model: Callable = lambda model, checkpoint: model.load_state_dict(checkpoint["model"]),
+    load_optimizer: Callable = lambda optimizer, checkpoint: optimizer.load_state_dict(checkpoint["optimizer"]),
     load_generator: Callable = lambda generator, checkpoint: generator.set_state(checkpoint["generator"]),
 ) -> Callable:
-    """A wrong resumption: the model's or the generator's state put back in another way."""
+    """A wrong resumption: the state of one of the three put back in another way."""
 
     def answer(checkpoint, model, optimizer, generator) -> None:
         load_model(model, checkpoint)
-        optimizer.load_state_dict(checkpoint["optimizer"])
+        load_optimizer(optimizer, checkpoint)
         load_generator(generator, checkpoint)
 
     return answer
@@ -1417,13 +1649,18 @@ register(
                 _resume_by(
                     load_generator=lambda generator, checkpoint: generator.load_state_dict(checkpoint["generator"])
                 ),
-                "A generator has no method of that name. What does `dir(generator)` list?",
+                "A generator has nothing of that name. What does `dir(generator)` list?",
                 also=(
                     _resume_by(
                         load_generator=lambda generator, checkpoint: generator.load_state(checkpoint["generator"])
                     ),
                     _resume_by(
                         load_generator=lambda generator, checkpoint: generator.set_rng_state(checkpoint["generator"])
+                    ),
+                    _resume_by(
+                        load_generator=lambda generator, checkpoint: setattr(
+                            generator, "state", checkpoint["generator"]
+                        )
                     ),
                 ),
             ),
@@ -1432,17 +1669,44 @@ register(
                 _resume_by(load_generator=lambda generator, checkpoint: generator.manual_seed(checkpoint["generator"])),
                 "A seed is one number, and says where a generator begins. The checkpoint holds its state: where it "
                 "was.",
+                also=(
+                    _resume_by(load_generator=lambda generator, checkpoint: generator.manual_seed(0)),
+                    _resume_by(load_generator=lambda generator, checkpoint: generator.manual_seed(42)),
+                ),
             ),
             Mistake(
                 "model-by-another-name",
                 _resume_by(load_model=lambda model, checkpoint: model.set_state(checkpoint["model"])),
                 "A model has no method of that name. `state_dict()` gives its state out: what takes one in?",
-                also=(_resume_by(load_model=lambda model, checkpoint: model.load(checkpoint["model"])),),
+                also=(
+                    _resume_by(load_model=lambda model, checkpoint: model.load(checkpoint["model"])),
+                    _resume_by(load_model=lambda model, checkpoint: model.load_dict(checkpoint["model"])),
+                    _resume_by(load_model=lambda model, checkpoint: model.load_state(checkpoint["model"])),
+                ),
+            ),
+            Mistake(
+                "optimizer-by-another-name",
+                _resume_by(load_optimizer=lambda optimizer, checkpoint: optimizer.set_state(checkpoint["optimizer"])),
+                "An optimizer has no method of that name. It gives its state out as a model does, and takes one in in "
+                "the same way.",
+                also=(
+                    _resume_by(load_optimizer=lambda optimizer, checkpoint: optimizer.load(checkpoint["optimizer"])),
+                ),
             ),
             Mistake(
                 "whole-checkpoint-loaded",
                 _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint)),
                 "You hand the model the whole checkpoint. Under which name are its weights?",
+            ),
+            Mistake(
+                "another-ones-state",
+                _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint["optimizer"])),
+                "What you hand over is not the state of the one that gets it. The checkpoint holds three, each under "
+                "its own name.",
+                also=(
+                    _resume_by(load_optimizer=lambda optimizer, checkpoint: optimizer.load_state_dict(checkpoint)),
+                    _resume_by(load_generator=lambda generator, checkpoint: generator.set_state(checkpoint)),
+                ),
             ),
             Mistake(
                 "dictionary-with-a-dot",
@@ -1456,6 +1720,18 @@ register(
                 also=(
                     _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint["state_dict"])),
                     _resume_by(load_model=lambda model, checkpoint: model.load_state_dict(checkpoint["model_state"])),
+                    _resume_by(
+                        load_optimizer=lambda optimizer, checkpoint: optimizer.load_state_dict(checkpoint["optim"])
+                    ),
+                    _resume_by(
+                        load_optimizer=lambda optimizer, checkpoint: optimizer.load_state_dict(
+                            checkpoint["optimizer_state_dict"]
+                        )
+                    ),
+                    _resume_by(load_generator=lambda generator, checkpoint: generator.set_state(checkpoint["rng"])),
+                    _resume_by(
+                        load_generator=lambda generator, checkpoint: generator.set_state(checkpoint["generator_state"])
+                    ),
                 ),
             ),
             Mistake(

@@ -11,14 +11,14 @@ from itertools import accumulate
 from statistics import NormalDist, fmean
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..evaluation import highest_rate as canonical_highest_rate
 from ..evaluation import mistakes
 from ..model import Seq2Seq
 from ..task import N_DIGIT_VALUES, START_TOKEN, SubstringTask
-from .comparison import brief, normal
+from .comparison import brief, difference, normal
 from .engine import Exercise, Mistake, register
 from .probes import VOCABULARY, left_as_found, random_model
 from .trials import WrongAnswer
@@ -43,13 +43,15 @@ def _counted(
     strings: Callable = lambda n_digits: N_DIGIT_VALUES**n_digits,
     places: Callable = lambda n_digits: range(n_digits - 1, -1, -1),
     further: int = 0,
+    values: int | None = None,
 ) -> Callable:
-    """A wrong input: another base, another smallest digit, other numbers of strings for each pair, other places; or
-    the pair that stands so much further on in the list."""
+    """A wrong input: another base, another smallest digit, other numbers of strings for each pair, other places, other
+    numbers of values for a digit than the base; or the pair that stands so much further on in the list."""
 
     def answer(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
         pair, rest = divmod(number, strings(n_digits))
-        return [*pairs[pair + further], *(rest // base**place % base + smallest for place in places(n_digits))]
+        digits = (rest // base**place % (values or base) + smallest for place in places(n_digits))
+        return [*pairs[pair + further], *digits]
 
     return answer
 
@@ -95,6 +97,21 @@ def _pair_turns_fastest(number: int, pairs: list[tuple[int, int]], n_digits: int
     return [*pairs[pair], *input_at(rest, pairs[:1], n_digits)[2:]]
 
 
+def _remainder_chooses_the_pair(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    return [*pairs[number % len(pairs)], *input_at(number, pairs, n_digits)[2:]]
+
+
+def _number_not_taken_apart(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    digits = [number // N_DIGIT_VALUES**place % N_DIGIT_VALUES + 1 for place in range(n_digits, 0, -1)]
+    return [*input_at(number, pairs, n_digits)[:2], *digits]
+
+
+def _power_by_a_caret(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
+    pair, rest = divmod(number, N_DIGIT_VALUES ^ n_digits)
+    places = reversed(range(n_digits))
+    return [*pairs[pair], *(rest // (N_DIGIT_VALUES ^ place) % N_DIGIT_VALUES + 1 for place in places)]
+
+
 def _divided_by_pairs(number: int, pairs: list[tuple[int, int]], n_digits: int) -> list[int]:
     pair, rest = divmod(number, len(pairs))
     return [*pairs[pair], *input_at(rest, pairs, n_digits)[2:]]
@@ -110,6 +127,17 @@ def _input_as(change: Callable) -> Callable:
     return answer
 
 
+def _one_plain_list(answer: Callable, arguments: tuple) -> object:
+    """The source. Lists in a list would be compared as a table, and the reader has made none."""
+    source = answer(*arguments)
+    if isinstance(source, (list, tuple)) and any(isinstance(part, (list, tuple)) for part in source):
+        parts = [list(part) if isinstance(part, tuple) else part for part in source]
+        found = brief(parts)
+        told = f": {found}" if found.startswith("[") else ""
+        raise WrongAnswer(f"It gives back a list with lists in it, where one of plain numbers is asked for{told}")
+    return source
+
+
 register(
     Exercise(
         id="5.1",
@@ -118,6 +146,7 @@ register(
         difficulty=1,
         reference=input_at,
         probes=_numbers,
+        run=_one_plain_list,
         mistakes=(
             Mistake(
                 "digits-from-zero",
@@ -141,10 +170,23 @@ register(
                 also=(_counted(10), _counted(10, 0, lambda n: 10**n), _counted(10, 1, lambda n: 10**n)),
             ),
             Mistake(
+                "two-bases",
+                _counted(smallest=0, values=10),
+                "You count in two bases, 9 and 10: one in what you divide by, the other in what you take the remainder "
+                "of. How many values has a digit?",
+                also=(_counted(values=10), _counted(10, values=9), _counted(10, 0, values=9)),
+            ),
+            Mistake(
+                "power-by-a-caret",
+                _power_by_a_caret,
+                "In Python `^` is no power: it compares two numbers bit by bit. A power is written with `**`.",
+            ),
+            Mistake(
                 "places-from-one",
                 _counted(places=lambda n: range(n, 0, -1)),
-                "The digit that should turn fastest is missing, and in front stands one that never turns. Which number "
-                "has the last place?",
+                "The digit that should turn fastest is missing, and in front stands one that tells nothing of the "
+                "digits. Which number has the last place?",
+                also=(_number_not_taken_apart,),
             ),
             Mistake(
                 "leading-places-left-out",
@@ -208,6 +250,7 @@ register(
                 _pair_turns_fastest,
                 "From one number to the next, your pair changes. All digit strings of a pair come before the next "
                 "pair.",
+                also=(_remainder_chooses_the_pair,),
             ),
             Mistake(
                 "no-such-pair",
@@ -215,6 +258,13 @@ register(
                 "An index is beyond the end of its list. If it is that of the pair: how many inputs stand behind each "
                 "pair, and how often do so many fit into the number?",
                 also=(_counted(strings=lambda n: 9 * n),),
+            ),
+            Mistake(
+                "too-many-behind-each-pair",
+                _counted(strings=lambda n: 9 ** (n + 2)),
+                "The digits are right, and the pair comes too late. How many digit strings are there behind each pair? "
+                "Start and length are no digits of theirs, and which number is the base?",
+                also=(_counted(strings=lambda n: n**9),),
             ),
             Mistake(
                 "numbered-from-one",
@@ -283,26 +333,48 @@ def _chance(errors: int, n: int, rate: float) -> float:
 
 
 def _rate_where(
-    chance: Callable[[int, int, float], float], doubt: float = 0.05, halvings: int = 60, end: Callable = min
+    chance: Callable[[int, int, float], float],
+    doubt: float = 0.05,
+    halvings: int = 60,
+    end: Callable = min,
+    highest: float = 1.0,
 ) -> Callable:
     """A bound found by halving: the rate at which `chance`, which falls from 1 to 0, meets `doubt`.
 
-    `end` chooses between the ends of the interval that is left.
+    `end` makes one number of the ends of the interval that is left.
     """
 
     def answer(errors: int, n: int) -> float:
-        low, high = 0.0, 1.0
+        low, high = 0.0, highest
         for _ in range(halvings):
             middle = (low + high) / 2
             low, high = (middle, high) if chance(errors, n, middle) > doubt else (low, middle)
-        return end(low, high)
+        return end((low, high))
 
     return answer
 
 
-def _or_any(answer: Callable) -> Callable:
-    """The same wrong idea by someone who has read that any rate is possible where all inputs failed."""
-    return lambda errors, n: 1.0 if errors == n else answer(errors, n)
+def _walked(step: float, seen: bool) -> Callable:
+    """A bound found in steps, from 0 or from the rate that was seen."""
+
+    def answer(errors: int, n: int) -> float:
+        rate = errors / n if seen else 0.0
+        while rate < 1 and _at_most(errors, n, rate) > 0.05:
+            rate += step
+        return rate
+
+    return answer
+
+
+def _rate(answer: Callable, arguments: tuple) -> object:
+    """The rate. Where all failed it is judged last, in answers that are right elsewhere.
+
+    So a wrong idea is recognised whether or not somebody has read that 1 is asked for there.
+    """
+    errors, n = arguments
+    if errors < n or not any(difference(highest_rate(*test), answer(*test)) for test in TESTS if test[0] < test[1]):
+        return answer(errors, n)
+    return 1.0
 
 
 def _at_most(errors: int, n: int, rate: float) -> float:
@@ -331,8 +403,15 @@ def _poisson(errors: int, n: int, rate: float) -> float:
 
 
 def _with_errors_for_k(chance: Callable[[int, int, int, float], float]) -> Callable:
-    """A wrong bound: `chance` gets k, and uses `errors` in some of its places. Where all failed, it is 1."""
-    return _or_any(_rate_where(lambda errors, n, rate: sum(chance(k, errors, n, rate) for k in range(errors + 1))))
+    """A wrong bound: `chance` gets k, and uses `errors` in some of its places."""
+    return _rate_where(lambda errors, n, rate: sum(chance(k, errors, n, rate) for k in range(errors + 1)))
+
+
+def _ways_by(ways: Callable[[int, int], float]) -> Callable:
+    """The right bound, but for how the number of ways is computed."""
+    return _rate_where(
+        lambda errors, n, rate: sum(ways(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(errors + 1))
+    )
 
 
 def _none_left_out(errors: int, n: int, rate: float) -> float:
@@ -352,11 +431,11 @@ def _chance_of_the_rate_seen(errors: int, n: int) -> float:
 
 
 def _bell_curve(deviations: float, without_an_error: Callable | None = None) -> Callable:
-    """Where none failed and all did, `without_an_error` and 1 may stand in its place."""
+    """Where none failed, `without_an_error` may stand in its place."""
 
     def answer(errors: int, n: int) -> float:
-        if without_an_error is not None and errors in (0, n):
-            return without_an_error(errors, n) if errors == 0 else 1.0
+        if without_an_error is not None and errors == 0:
+            return without_an_error(errors, n)
         rate = errors / n
         return rate + deviations * math.sqrt(rate * (1 - rate) / n)
 
@@ -369,6 +448,7 @@ def _wilson(errors: int, n: int, deviations: float = 1.645) -> float:
     return (rate + square / (2 * n) + spread) / (1 + square / n)
 
 
+TESTS = [(0, 100), (3, 50), (0, 7), (1, 20), (9, 400), (2, 4), (20, 20)]  # errors, and among how many
 CLOSE = 0.02  # a rate that is off by no more has the right idea
 
 
@@ -383,7 +463,8 @@ register(
         minutes=20,
         difficulty=3,
         reference=highest_rate,
-        probes=lambda: [(0, 100), (3, 50), (0, 7), (1, 20), (9, 400), (2, 4), (20, 20)],
+        probes=lambda: TESTS,
+        run=_rate,
         mistakes=(
             Mistake(
                 "rate-seen",
@@ -394,35 +475,25 @@ register(
                 "rule-of-three",
                 lambda errors, n: (errors + 3) / n,
                 "Three over n is a rule of thumb for no error at all. The exact value is wanted, for any number.",
-                also=(
-                    lambda errors, n: min(1, (errors + 3) / n),
-                    _or_any(lambda errors, n: (errors + 3) / n),
-                    lambda errors, n: 3 / n,
-                    _or_any(lambda errors, n: 3 / n),
-                ),
+                also=(lambda errors, n: min(1, (errors + 3) / n), lambda errors, n: 3 / n),
             ),
             Mistake(
                 "as-without-an-error",
                 lambda errors, n: highest_rate(0, n),
                 "Whatever the test has found, you say what would follow had it found nothing. `errors` matters.",
-                also=(_or_any(lambda errors, n: highest_rate(0, n)),),
             ),
             Mistake(
                 "added-to-the-rate-seen",
                 lambda errors, n: errors / n + highest_rate(0, n),
                 "You add what no error at all would leave open to the rate that was seen. Bounds do not add up: the "
                 "chance of so few errors has to be computed for your `errors`.",
-                also=(
-                    lambda errors, n: min(1, errors / n + highest_rate(0, n)),
-                    _or_any(lambda errors, n: errors / n + highest_rate(0, n)),
-                ),
+                also=(lambda errors, n: min(1, errors / n + highest_rate(0, n)),),
             ),
             Mistake(
                 "exactly-so-many",
                 _rate_where(_chance),
                 "You take the chance of exactly so many errors. Fewer would have been even better news: they count, "
                 "too.",
-                also=(_or_any(_rate_where(_chance)),),
             ),
             Mistake(
                 "errors-for-each-number",
@@ -447,73 +518,58 @@ register(
                 "one-more",
                 _rate_where(lambda errors, n, rate: _at_most(errors + 1, n, rate)),
                 "Your sum goes one number too far: it takes one error more than were seen.",
-                also=(_or_any(_rate_where(lambda errors, n, rate: _at_most(errors + 1, n, rate))),),
             ),
             Mistake(
                 "all-others-and-more",
                 _rate_where(_all_others_and_more),
                 "Some of your inputs fail, and as many are right as there are inputs. How many are left to be right?",
-                also=(_or_any(_rate_where(_all_others_and_more)),),
             ),
             Mistake(
                 "multiplied",
-                _or_any(_rate_where(_multiplied)),
+                _rate_where(_multiplied),
                 "As soon as there is an error, your rate is 0. Chances of different numbers of errors are added up, "
                 "not multiplied; and to add up logarithms is to multiply.",
-                also=(_rate_where(_multiplied),),
             ),
             Mistake(
                 "formula-without-an-error",
-                _or_any(lambda errors, n: 1 - 0.05 ** (1 / (n - errors))),
+                lambda errors, n: 1 - 0.05 ** (1 / (n - errors)),
                 "You bend the formula for a test without an error. With errors several outcomes are as good or better, "
                 "and their chances have to be added up.",
-                also=(
-                    lambda errors, n: 1 - 0.05 ** (1 / (n - errors)),
-                    lambda errors, n: 1 - 0.05 ** ((errors + 1) / n),
-                    _or_any(lambda errors, n: 1 - 0.05 ** ((errors + 1) / n)),
-                ),
+                also=(lambda errors, n: 1 - 0.05 ** ((errors + 1) / n),),
             ),
             Mistake(
                 "chance-not-rate",
-                lambda errors, n: 1.0 if errors == n else 0.05,
+                lambda errors, n: 0.05,
                 "You give back a chance. At which rate does it come to 5 %?",
-                also=(_chance_of_the_rate_seen, lambda errors, n: 0.05),
+                also=(_chance_of_the_rate_seen,),
             ),
             Mistake(
                 "one-halving",
                 lambda errors, n: 0.5,
                 "Your search ends after its first step. Does `return` stand inside the loop?",
-                also=(
-                    _or_any(lambda errors, n: 0.5),
-                    *(_rate_where(_at_most, halvings=1, end=end) for end in (min, max)),
-                    _or_any(_rate_where(_at_most, halvings=1)),
-                ),
+                also=tuple(_rate_where(_at_most, halvings=1, end=end) for end in (min, max)),
             ),
             Mistake(
                 "always-zero",
                 lambda errors, n: 0.0,
                 "Your rate comes out as 0. At that rate so few errors are no surprise at all: is what you compute "
                 "there above what you compare it with?",
-                also=(_or_any(lambda errors, n: 0.0),),
             ),
             Mistake(
                 "share-of-the-right",
                 lambda errors, n: 1 - highest_rate(errors, n),
                 "This is 1 minus the rate: how low the share of right answers can be. How high can that of errors be?",
-                also=(_or_any(lambda errors, n: 1 - highest_rate(errors, n)),),
             ),
             Mistake(
                 "fewer-only",
                 _rate_where(_fewer),
                 "The number of errors that was seen is left out of your sum: `range` ends before its last number.",
-                also=(_or_any(_rate_where(_fewer)),),
             ),
             Mistake(
                 "at-least-so-many",
                 _rate_where(_at_least),
-                "Your rate is always 1: at no rate does your sum fall below 5 %. Which numbers of errors should it add "
-                "up, from which to which?",
-                also=(_or_any(_rate_where(_at_least)),),
+                "Your rate is always 1. Which numbers of errors should your sum add up, from which to which, so that "
+                "it falls as the rate rises? (If you wait until it is exactly 5 %: no step of yours need hit that.)",
             ),
             Mistake(
                 "log-of-zero",
@@ -524,14 +580,29 @@ register(
                 "ways-left-out",
                 _rate_where(_without_the_ways),
                 "Your chances are those of errors at certain places. In how many ways can the places be chosen?",
-                also=(_or_any(_rate_where(_without_the_ways)),),
+            ),
+            Mistake(
+                "factorials-as-floats",
+                _ways_by(lambda n, k: math.factorial(n) / math.factorial(k) / math.factorial(n - k)),
+                "The factorial of 400 is more than a float can hold, and a division by `/` gives a float. `math.comb` "
+                "counts the ways in whole numbers.",
+                also=(
+                    _ways_by(lambda n, k: float(math.factorial(n)) / math.factorial(k) / math.factorial(n - k)),
+                    _ways_by(lambda n, k: math.gamma(n + 1) / math.gamma(k + 1) / math.gamma(n - k + 1)),
+                ),
+            ),
+            Mistake(
+                "power-by-a-caret",
+                lambda errors, n: 0.5 ^ n,
+                "In Python `^` is no power, but a comparison of whole numbers bit by bit. A power is written with "
+                "`**`.",
+                also=(lambda errors, n: 0.5 ^ 0.5,),
             ),
             Mistake(
                 "wrong-half-kept",
                 _rate_where(lambda errors, n, rate: -_at_most(errors, n, rate), -0.05),
                 "Your search keeps the wrong half and runs to an end of the interval. The higher the rate, the smaller "
                 "the chance: on which side of the middle is 5 %, then?",
-                also=(_or_any(_rate_where(lambda errors, n, rate: -_at_most(errors, n, rate), -0.05)),),
             ),
             Mistake(
                 "two-sided",
@@ -573,7 +644,25 @@ register(
                 _wilson,
                 "This is an approximation, Wilson's or Poisson's, that is close for large tests. The exact rate is "
                 "wanted, for small ones, too.",
-                also=(lambda errors, n: _wilson(errors, n, 1.96), _rate_where(_poisson)),
+                also=(
+                    lambda errors, n: _wilson(errors, n, 1.96),
+                    *(_rate_where(_poisson, highest=highest) for highest in (1, 10)),
+                ),
+            ),
+            Mistake(
+                "ends-too-soon",
+                _rate_where(_at_most, halvings=5),
+                "Your search is the right one and ends too soon, or its steps are too wide: a relative error of "
+                "0.00001 is all that passes. How often do you have to halve an interval to get there?",
+                also=(
+                    *(
+                        _rate_where(_at_most, halvings=n, end=end)
+                        for n in range(2, 11)
+                        for end in (min, max, fmean)
+                        if (n, end) not in ((5, min), (7, max), (7, fmean))  # as above, and as 8 halvings
+                    ),
+                    *(_walked(step, seen) for step, seen in ((0.1, False), (0.1, True), (0.01, True))),
+                ),
             ),
             Mistake(
                 "too-coarse",
@@ -588,15 +677,18 @@ register(
                         for steps in (1_000, 10_000, 100_000)
                         for rounded in (math.ceil, math.floor, round)
                     ),
-                    *(_rate_where(_at_most, halvings=n, end=end) for n in (8, 10, 12) for end in (min, max)),
-                    *(_or_any(_rate_where(_at_most, halvings=n)) for n in (8, 10, 12)),
+                    *(_rate_where(_at_most, halvings=n, end=end) for n in (11, 12) for end in (min, max, fmean)),
                 ),
             ),
             Mistake(
                 "percent",
                 lambda errors, n: 100 * highest_rate(errors, n),
                 "This is in per cent. The rate is a share, between 0 and 1.",
-                also=(_or_any(lambda errors, n: 100 * highest_rate(errors, n)),),
+            ),
+            Mistake(
+                "number-not-rate",
+                lambda errors, n: n * highest_rate(errors, n),
+                "This is how many of the `n` inputs would fail. The rate is a share, between 0 and 1.",
             ),
         ),
     )
@@ -870,6 +962,19 @@ register(
                 "You count the wrong tokens of each input. A truth value is asked for: is any of them wrong?",
             ),
             Mistake(
+                "sums-compared",
+                _failing_as(lambda guess, target: (guess - target).sum(dim=1) != 0),
+                "You compare the sums of the tokens. One token too large and one too small, and the sums agree.",
+            ),
+            Mistake(
+                "likelier-than-not",
+                lambda model, source, target: (
+                    model(source, target, 1.0).softmax(-1).gather(-1, target[..., None])[..., 0] < 0.5
+                ).any(dim=1),
+                "You ask the right token for half of the probability. With less than that it wins, too, if every other "
+                "token has less still.",
+            ),
+            Mistake(
                 "truth-as-numbers",
                 lambda model, source, target: failing(model, source, target).float(),
                 "You turn the verdicts into numbers with a decimal point. True or False is asked for, one for each "
@@ -1105,6 +1210,18 @@ register(
                 ),
             ),
             Mistake(
+                "always-so-many-pairs",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / (task.size / 27)),
+                "You take it that every task has as many pairs as one that you have seen. Which number, that each task "
+                "gives of itself, do you want to divide by?",
+                also=(_rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / (task.size / 6)),),
+            ),
+            Mistake(
+                "digits-for-strings",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / task.n_digits),
+                "You divide by the number of digits. How many strings of so many digits are there?",
+            ),
+            Mistake(
                 "ten-digit-values",
                 _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 10 ** (task.length - 2)),
                 "You count ten values for each digit of a source. Which digits can stand there?",
@@ -1195,10 +1312,25 @@ def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
     history = answer(count, train, rounds)
     if history is None:
         return None
+    if isinstance(history, (list, tuple)) and any(isinstance(one, (list, tuple)) for one in history):
+        # They would be compared as a table, and the reader has made none.
+        raise WrongAnswer(f"It gives back {_lists(history)}, where one list of numbers is asked for.")
     return {
         f"the number of failures in each count, where rounds = {rounds}": history,
         f"what it was trained on, round by round, where rounds = {rounds}": trainings,
     }
+
+
+def _lists(parts: list | tuple) -> str:
+    """In words, what a list or a tuple with lists in it is."""
+    kinds = dict.fromkeys(map(_kind, filter(None, parts)))
+    return " and ".join(kinds) if len(kinds) > 1 else "a list of lists"
+
+
+def _kind(part: object) -> str:
+    if not isinstance(part, (list, tuple)):
+        return "a number"
+    return "a list of lists" if any(isinstance(one, (list, tuple)) for one in part) else "a list of numbers"
 
 
 def _loop_as(
@@ -1483,8 +1615,18 @@ register(
             Mistake(
                 "failures-not-their-number",
                 _tells_the_failures,
-                "Your list holds the failures themselves. How many were there in each count?",
-                also=(_loop_as(told=lambda history, found: found),),
+                "Your list holds lists. If these are failures: how many were there in each count?",
+            ),
+            Mistake(
+                "numbers-and-failures",
+                _loop_as(told=lambda history, found: (history, found)),
+                "You give back two things. Only the numbers of failures are asked for, in one list.",
+                also=(_loop_as(told=lambda history, found: (found, history)),),
+            ),
+            Mistake(
+                "count-is-a-list",
+                lambda count, train, rounds: count() > 0,
+                "`count()` gives the failing inputs themselves, in a list. How many are they?",
             ),
             Mistake(
                 "first-count-not-told",
@@ -1505,7 +1647,7 @@ register(
 
 
 FAR_FROM_ZERO = 1e10  # farther than the numbers that people put in the right token's place
-FINEST_STEP = 1024.0  # between two float32 numbers of that size, so that no logit is rounded
+STEP = 65_536.0  # by which they differ there: 64 times the least that float32 can, so that no logit is rounded
 
 
 def margin(logits: Tensor, target: Tensor) -> Tensor:
@@ -1521,17 +1663,24 @@ def _leads(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _logits() -> list[tuple[Tensor, Tensor]]:
-    """Targets that mostly win, so that margins of both signs come; then logits far from 0, ties, and both."""
+    """Two rows to be worked out by hand; targets that mostly win, so that margins of both signs come; then logits far
+    from 0, ties, and both."""
     generator = torch.Generator().manual_seed(0)
-    probes = []
+    by_hand = torch.tensor(
+        [
+            [[-1.2, 0.4, -2.0, 1.9], [-3.1, -0.6, -1.4, -2.2], [2.5, -0.5, 1.3, 0.2]],
+            [[0.3, -1.1, 1.0, -0.4], [-2.3, -3.0, -1.7, -4.1], [-0.9, 0.6, 0.1, 2.0]],
+        ]
+    )
+    probes = [(by_hand, torch.tensor([[3, 1, 0], [2, 0, 3]]))]
     for n, n_tokens, around in ((3, 2, -4), (6, 4, -4), (40, 5, -4), (1, 3, -4), (5, 3, -2_000)):
         logits = 2 * torch.randn(n, n_tokens, VOCABULARY, generator=generator) + around
         target = torch.randint(0, VOCABULARY, (n, n_tokens), generator=generator)
         lead = 4 + 2 * torch.rand(n, n_tokens, 1, generator=generator)
         probes.append((logits.scatter_add(-1, target[..., None], lead), target))
-    logits, target = probes[1]
+    logits, target = probes[2]
     tied = logits.round()
-    return [*probes, (tied, target), (FINEST_STEP * tied - FAR_FROM_ZERO, target)]
+    return [*probes, (tied, target), (STEP * tied - FAR_FROM_ZERO, target)]
 
 
 def _filled_with(number: float) -> Callable:
@@ -1542,6 +1691,22 @@ def _filled_with(number: float) -> Callable:
         return (logits.gather(-1, right)[..., 0] - logits.scatter(-1, right, number).amax(-1)).amin(dim=1)
 
     return answer
+
+
+def _lowered_by(number: float) -> Callable:
+    """A wrong margin: so much is taken off the right token's logit before the largest is looked for."""
+
+    def answer(logits: Tensor, target: Tensor) -> Tensor:
+        right = target[..., None]
+        lowered = logits - number * F.one_hot(target, logits.shape[-1])
+        return (logits.gather(-1, right)[..., 0] - lowered.amax(-1)).amin(dim=1)
+
+    return answer
+
+
+def _right_token_alone(of: Callable) -> Callable:
+    """A wrong margin: `of` gets the logits, and what it makes of the right token's is all that counts."""
+    return lambda logits, target: of(logits).gather(-1, target[..., None])[..., 0].amin(dim=1)
 
 
 def _masked_by_value(logits: Tensor, target: Tensor) -> Tensor:
@@ -1571,7 +1736,8 @@ register(
             Mistake(
                 "best-of-all",
                 lambda logits, target: (logits.gather(-1, target[..., None])[..., 0] - logits.amax(-1)).amin(dim=1),
-                "Yours is never above 0: the largest logit that you subtract may be the right token's own.",
+                "Yours is never above 0. Is the right token's own logit among those whose largest you subtract? Or "
+                "does a search for the smallest lead begin at 0?",
             ),
             Mistake(
                 "whoever-wins",
@@ -1595,11 +1761,24 @@ register(
             Mistake(
                 "filled-with-a-number",
                 _filled_with(0),
-                "The number that you put in the right token's place can win. Logits may lie anywhere: what is below "
-                "all of them?",
+                "What you put in the right token's place, or begin the search for the largest with, can win. Logits "
+                "may lie anywhere: what is below all of them?",
                 also=tuple(
                     _filled_with(-number) for number in (1, 10, 50, 99, 100, 999, 1_000, 1e4, 1e7, 1e8, 1e9, 1e10)
                 ),
+            ),
+            Mistake(
+                "lowered-by-a-number",
+                _lowered_by(100),
+                "You take a number off the right token's logit, and what is left can still be the largest. Logits may "
+                "lie anywhere: how could that be ruled out?",
+                also=tuple(_lowered_by(number) for number in (1, 1_000, 10_000)),
+            ),
+            Mistake(
+                "nothing-below-zero",
+                lambda logits, target: margin(logits.clamp(min=0), target),
+                "In yours no logit is below 0. A product with 0 gives 0, and that is a logit like any other: it wins "
+                "against all that are negative.",
             ),
             Mistake(
                 "zeros-beside-the-right-one",
@@ -1626,6 +1805,20 @@ register(
                 lambda logits, target: _leads(logits, target).abs().amin(dim=1),
                 "You take the size of the leads without their sign. Where a wrong token wins, the lead is negative.",
                 also=(lambda logits, target: margin(logits, target).abs(),),
+            ),
+            Mistake(
+                "negative-ones-cut-off",
+                lambda logits, target: margin(logits, target).clamp(min=0),
+                "Your margins stop at 0. By how much does the right token lose where another one wins?",
+            ),
+            Mistake(
+                "right-token-alone",
+                _right_token_alone(lambda logits: logits),
+                "You look at the right token alone. A margin says by how much it leads the best of the others.",
+                also=(
+                    _right_token_alone(lambda logits: logits.log_softmax(-1)),
+                    _right_token_alone(lambda logits: logits.softmax(-1)),
+                ),
             ),
             Mistake(
                 "places-mixed",
@@ -1791,6 +1984,12 @@ register(
                 also=(_maximum_as_a_pair,),
             ),
             Mistake(
+                "first-input-only",
+                lambda logits, target: margin(logits, target)[:1],
+                "This is the margin of the first input alone. Does `return` stand inside a loop?",
+                also=(lambda logits, target: margin(logits, target)[0],),
+            ),
+            Mistake(
                 "whole-batch",
                 lambda logits, target: _leads(logits, target).min(),
                 "This is one number for the whole batch. Each input has a margin of its own.",
@@ -1807,6 +2006,9 @@ SHORT = SubstringTask(6)
 WRONG_AT_MOST = 0.05
 NEARLY_ALL = 0.9
 AT_ONCE = 2_187  # inputs of every pair among them
+ALONE = 20  # sources that are tried alone as well
+SOME_DIFFER = 0.1  # more than rounding would change, where two tokens are nearly as likely
+MOST = 0.5
 
 
 def write(source: Tensor) -> Tensor:
@@ -1841,7 +2043,8 @@ def _learned(answer: Callable, _arguments: tuple) -> object:
         first = next(mistake for mistake in found if mistake.kind == kind)
         raise WrongAnswer(
             f"{len(found):,} of {len(source):,} inputs come out wrong; {allowed:,} may. "
-            f"{_by_chance(answer, source, output)}{_what_they_are_like(output, target)}"
+            f"{_by_chance(answer, source, output) or _in_company(answer, source, output)}"
+            f"{_what_they_are_like(output, target)}"
             f"Most often ({n:,} times): {kind}, as in\n"
             f"source    {first.source}\nyours     {first.output}\nexpected  {first.target}"
         )
@@ -1854,6 +2057,20 @@ def _by_chance(answer: Callable, source: Tensor, output: Tensor) -> str:
     if torch.equal(again, output[:AT_ONCE]):
         return ""
     return "Asked again for the same sources, it wrote other tokens. Is dropout still on, or is a token drawn? "
+
+
+def _in_company(answer: Callable, source: Tensor, output: Tensor) -> str:
+    """Whether the first sources are decoded otherwise when each comes alone."""
+    alone = []
+    for row in source[:ALONE]:
+        try:
+            alone.append(normal(answer(row[None].clone())).long().flatten())
+        except Exception:  # what cannot take one source alone says nothing on its company
+            return ""
+    differ = [not torch.equal(*pair) for pair in zip(alone, output, strict=False)]
+    if sum(differ) <= SOME_DIFFER * len(differ):
+        return ""
+    return "What you write for a source depends on the others in its batch. Which axis does your GRU take for time? "
 
 
 def _what_they_are_like(output: Tensor, target: Tensor) -> str:
@@ -1874,11 +2091,19 @@ def _what_they_are_like(output: Tensor, target: Tensor) -> str:
         "All is right but the first token. Does the loss count the first place? ": right[:, 1:].all(dim=1)
         & first_is_wrong,
         "Nearly all are zeros. Is the loss above 1? Then train longer, or see whether logits and targets lie place by "
-        "place. ": (output == 0).all(dim=1),
-        "After the same token the same one follows, wherever it stands. Does each step hand its state on? ": (
-            (read[:, :, None] != read[:, None]) | (output[:, :, None] == output[:, None])
-        ).all(dim=(1, 2)),
+        "place. Is it near 0? Then in training the decoder read the very tokens that it should write. ": (
+            output == 0
+        ).all(dim=1),
+        "After the same token the same one follows, wherever it stands. Does each step hand its state on? ": right[:, 0]
+        & ((read[:, :, None] != read[:, None]) | (output[:, :, None] == output[:, None])).all(dim=(1, 2)),
+        "The first tokens are right, and those that follow are not. Does each step read what was written last, and "
+        "begin with the state of the step before? ": right[:, 0] & ~right[:, 1:].all(dim=1),
     }
+    if right.all(dim=1).double().mean() > MOST:
+        return (
+            "Most are right. If more training does not help: does writing begin with the same token as training, and "
+            "is dropout off? "
+        )
     return next((words for words, rows in signs.items() if rows.double().mean() > NEARLY_ALL), "")
 
 
@@ -1908,6 +2133,18 @@ register(
                 "logits-for-tokens",
                 _written_as(lambda tokens: F.one_hot(tokens, 10).float()),
                 "What you give back is not one token for each place. From logits, `argmax` takes the likeliest.",
+            ),
+            Mistake(
+                "token-without-places",
+                lambda source: nn.GRU(1, 1)(torch.zeros(4, 1), torch.zeros(1, 4, 1)),
+                "A GRU reads vectors (B, T, E), and at a single step (B, 1, E). Do the tokens that you embed have an "
+                "axis for the places?",
+            ),
+            Mistake(
+                "an-axis-too-many",
+                lambda source: nn.GRU(1, 1)(torch.zeros(1, 1, 4, 1)),
+                "A GRU gets an axis too many. `write` gets a whole batch of sources, (B, 6): do you add an axis to it, "
+                "or to a token that has one for the places already?",
             ),
             Mistake(
                 "start-token-written",

@@ -225,7 +225,7 @@ PREDICTIONS: dict[str, Question] = {
     "gradients-kept": Question(
         "zero_grad is missing: every step adds its gradient to all those before. What happens?",
         (
-            Option("The loss is nan", "Gradients are clipped, so that no step is too large."),
+            Option("The loss is nan", "Gradients are clipped, and Adam divides by their size: no step is too large."),
             Option("Training goes faster", "Old gradients point where the loss once fell. They are no help now."),
             _right(
                 "It learns, and ends worse",

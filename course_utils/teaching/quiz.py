@@ -58,17 +58,18 @@ def _question_widget(number: int, question: Question) -> ipywidgets.VBox:
     # Plain buttons wrap long options, which radio buttons cut off.
     reason = ipywidgets.HTML()
     buttons = [
-        ipywidgets.Button(description=option.text, layout={"width": "auto", "margin": "2px 0"})
+        ipywidgets.Button(description=option.text.replace("`", ""), layout={"width": "auto", "margin": "2px 0"})
         for option in question.options
     ]
     for button, option in zip(buttons, question.options, strict=True):
 
-        def answer(_button: object, option: Option = option) -> None:
-            verdict = "Right" if option.right else "Not quite"
-            reason.value = f"<b>{escape(option.text)}</b> {verdict}. {text_html(option.reason)}"
+        def answer(button: ipywidgets.Button, option: Option = option) -> None:
+            button.button_style = "success" if option.right else "danger"  # it stays: so one sees what was tried
+            mark = "✓" if option.right else "✗"
+            reason.value = _paragraph(f"{mark} <b>{text_html(option.text)}</b>: {_verdict(option)}")
 
         button.on_click(answer)
-    title = ipywidgets.HTML(f"<b>{number}. {text_html(question.text)}</b>")
+    title = ipywidgets.HTML(_paragraph(f"<b>{number}. {text_html(question.text)}</b>"))
     return ipywidgets.VBox([title, *buttons, reason], layout={"max_width": "760px"})
 
 
@@ -79,10 +80,17 @@ def _question_html(number: int, question: Question) -> str:
 def options_html(question: Question) -> str:
     """The answers to a question, each folded over its reason."""
     return "".join(
-        f"<details><summary>{escape(option.text)}</summary>"
-        f"{'Right' if option.right else 'Not quite'}. {text_html(option.reason)}</details>"
+        f"<details><summary>{text_html(option.text)}</summary>{_verdict(option)}</details>"
         for option in question.options
     )
+
+
+def _verdict(option: Option) -> str:
+    return f"{'Right' if option.right else 'Not quite'}. {text_html(option.reason)}"
+
+
+def _paragraph(html: str) -> str:
+    return f"<div style='line-height: 1.4'>{html}</div>"  # a widget's own lines stand further apart
 
 
 def text_html(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
 import linecache
 import random
@@ -158,12 +159,16 @@ def _contained(printed: io.StringIO) -> Iterator[None]:
 
 def _said(error: BaseException) -> str:
     """An error's message, without PyTorch's list of all the ways in which the function may be called."""
-    message, _, _ = str(error).partition(", but expected one of:")
+    try:
+        message, _, _ = str(error).partition(", but expected one of:")
+    except Exception:  # an error of the reader's own making may fail to say what it is
+        message = ""
     return message or "no message"
 
 
 def _where(error: BaseException, answer: Callable) -> str:
     """The last line of the reader's own code on the way to the error."""
+    answer = inspect.unwrap(answer)  # of a decorator like torch.no_grad
     function = getattr(answer, "__code__", None) or getattr(getattr(answer, "__init__", None), "__code__", None)
     step, found = error.__traceback__, None
     while step is not None:

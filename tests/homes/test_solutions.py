@@ -27,7 +27,7 @@ def test_a_notebook_with_its_solutions_runs_and_passes_its_checks(path, tmp_path
     assert found
     for exercise in found:
         printed = "".join(output.get("text", "") for output in solved.cells[exercise.check_cell].outputs)
-        assert printed.startswith(f"{exercise.id} passed: "), printed
+        assert printed.startswith(f"✓ {exercise.id} passed: "), printed
 
 
 TRAINED = "5.7"  # a network is handed in: with another number in its code another one is trained, as good

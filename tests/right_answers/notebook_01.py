@@ -142,6 +142,10 @@ def count_digit_strings_by_recursion(n):
     return math.fsum(strings(n - 2) for start in range(6) for _ in range(2, n - 1 - start))
 
 
+def count_with_numbers_that_have_a_decimal_point(n):
+    return float(sum(min(6, n - 1 - end) for end in range(2, n - 1))) * 9.0 ** (n - 2)
+
+
 def count_from_a_written_table(n):
     pairs = {4: 1, 5: 3, 6: 6, 7: 10, 8: 15, 9: 21, 10: 27, 11: 33}
     return pairs[n] * 9 ** (n - 2)
@@ -154,7 +158,7 @@ def solve_batch_row_by_row(source):
     targets = []
     for start, length, *digits in source.tolist():
         targets.append(digits[start : start + length] + [0] * (len(digits) - length))
-    return targets
+    return torch.tensor(targets)
 
 
 def solve_batch_with_numpy(source):
@@ -212,7 +216,7 @@ def solve_batch_by_padding_a_list_of_tensors(source):
     n = source.shape[1] - 2
     substrings = [row[2 + row[0] :][: row[1]] for row in source]
     target = pad_sequence([*substrings, torch.zeros(n, dtype=torch.long)], batch_first=True)
-    return list(target[:-1])
+    return target[:-1]
 
 
 def solve_batch_by_a_mapped_function(source):
@@ -347,6 +351,15 @@ def sample_one_start_after_another(n, generator):
         copied = length > place
         target[copied, place] = digits[copied, start[copied] + place]
     return torch.column_stack([start, length, digits]), target
+
+
+def sample_from_very_many_numbers(n, generator):
+    """What `%` folds onto the short lengths is there, and one part in 10 to the 18."""
+    start = torch.randint(0, 6, (n, 1), generator=generator)
+    length = 2 + torch.randint(0, 2**62, (n, 1), generator=generator) % (7 - start)
+    digits = torch.randint(1, 10, (n, 8), generator=generator)
+    source = torch.cat([start, length, digits], dim=1)
+    return source, task.solve(source)
 
 
 class Sampler:
@@ -487,6 +500,7 @@ ANSWERS = {
         count_with_a_numpy_mask,
         count_digit_strings_by_recursion,
         count_from_a_written_table,
+        count_with_numbers_that_have_a_decimal_point,
         count_with_half_a_rectangle,
     ],
     "1.3": [
@@ -519,6 +533,7 @@ ANSWERS = {
         sample_one_start_after_another,
         Sampler(),
         sample_a_length_for_every_start,
+        sample_from_very_many_numbers,
         sample_lengths_by_their_weights,
     ],
     "1.6": [

@@ -23,12 +23,12 @@ def embed_into_an_empty_tensor(tokens, table):
     return vectors
 
 
-def embed_to_lists_of_vectors(tokens, table):
-    return [[table[token] for token in source] for source in tokens]
+def embed_by_stacking_vectors_one_by_one(tokens, table):
+    return torch.stack([torch.stack([table[token] for token in source]) for source in tokens])
 
 
-def embed_to_a_tuple_of_sources(tokens, table):
-    return tuple(table[source] for source in tokens)
+def embed_by_stacking_sources(tokens, table):
+    return torch.stack(tuple(table[source] for source in tokens))
 
 
 def embed_by_selecting_from_one_long_row(tokens, table):
@@ -127,10 +127,6 @@ class GRUStepInFloat64(nn.Module):
         h_r, h_z, h_n = torch.addmm(b_hh, h, w_hh.T).tensor_split(3, dim=-1)
         z = (x_z + h_z).sigmoid()
         return z * h + (1 - z) * (x_n + (x_r + h_r).sigmoid() * h_n).tanh()
-
-
-def gru_cell_to_a_list_of_states(x, h, w_ih, w_hh, b_ih, b_hh):
-    return list(gru_cell_example_by_example(x, h, w_ih, w_hh, b_ih, b_hh))
 
 
 # 2.3: the encoder
@@ -342,8 +338,8 @@ def final_states_on_the_diagonal(outputs, lengths):
     return outputs[:, lengths - 1].diagonal(dim1=0, dim2=1).T
 
 
-def final_states_to_a_tuple(outputs, lengths):
-    return tuple(row[length - 1] for row, length in zip(outputs, lengths, strict=True))
+def final_states_by_stacking(outputs, lengths):
+    return torch.stack(tuple(row[length - 1] for row, length in zip(outputs, lengths, strict=True)))
 
 
 # 2.6: a batch sorted by length
@@ -398,7 +394,7 @@ def encode_padded_one_length_after_another(rnn, embedded, lengths):
     for length in lengths.unique():
         rows = lengths == length
         hidden[:, rows] = rnn(embedded[rows, :length])[1]
-    return list(hidden)
+    return hidden
 
 
 def encode_padded_with_numpy_orders(rnn, embedded, lengths):
@@ -446,7 +442,8 @@ def bridge_as_a_sum_over_the_encoders_layers(hidden, weight, bias, n_layers):
 
 def bridge_layer_by_layer_of_the_decoder(hidden, weight, bias, n_layers):
     flat = hidden.transpose(0, 1).flatten(1)
-    return tuple(flat @ w.T + b for w, b in zip(weight.chunk(n_layers), bias.chunk(n_layers), strict=True))
+    parts = zip(weight.chunk(n_layers), bias.chunk(n_layers), strict=True)
+    return torch.stack([flat @ w.T + b for w, b in parts])
 
 
 def bridge_as_one_sum_over_axes(hidden, weight, bias, n_layers):
@@ -462,8 +459,8 @@ def bridge_with_examples_in_columns(hidden, weight, bias, n_layers):
 ANSWERS = {
     "2.1": [
         embed_into_an_empty_tensor,
-        embed_to_lists_of_vectors,
-        embed_to_a_tuple_of_sources,
+        embed_by_stacking_vectors_one_by_one,
+        embed_by_stacking_sources,
         embed_by_selecting_from_one_long_row,
         embed_by_gathering,
         embed_token_by_token_of_the_vocabulary,
@@ -479,7 +476,6 @@ ANSWERS = {
         gru_cell_with_gates_on_an_axis_of_their_own,
         gru_cell_with_sigmoids_from_exponentials,
         GRUStepInFloat64(),
-        gru_cell_to_a_list_of_states,
         gru_cell_without_ready_made_squashing,
     ],
     "2.3": [
@@ -509,7 +505,7 @@ ANSWERS = {
         final_states_by_reading_on_while_real,
         final_states_by_taking_the_padding_away,
         final_states_on_the_diagonal,
-        final_states_to_a_tuple,
+        final_states_by_stacking,
         final_states_by_a_mask_alone,
         final_states_with_a_range_of_rows,
     ],

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import functools
 import itertools
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -44,7 +43,7 @@ def step_with_functions_only(decoder, token, hidden):
     one_hot = F.one_hot(token, decoder.embedding.num_embeddings).float()
     embedded = torch.einsum("bv,ve->be", one_hot, decoder.embedding.weight)
     outputs, new = decoder.rnn(embedded.view(len(token), 1, -1), hidden)
-    return [F.linear(outputs.squeeze(1), decoder.fc_out.weight, decoder.fc_out.bias), new.unbind()]
+    return [F.linear(outputs.squeeze(1), decoder.fc_out.weight, decoder.fc_out.bias), new]
 
 
 def step_in_a_packed_sequence(decoder, token, hidden):
@@ -69,26 +68,27 @@ def step_in_float64(decoder, token, hidden):
 
 
 def shift_lists(target):
-    return [[0, *row[:-1]] for row in target.tolist()]
+    return torch.tensor([[0, *row[:-1]] for row in target.tolist()])
 
 
 def shift_tuples_with_itertools(target):
-    return tuple(tuple(itertools.islice(itertools.chain([0], row), len(row))) for row in target.tolist())
+    rows = tuple(tuple(itertools.islice(itertools.chain([0], row), len(row))) for row in target.tolist())
+    return torch.tensor(rows)
 
 
 def shift_numpy(target):
     inputs = np.roll(target.numpy(), 1, axis=1)
     inputs[:, 0] = 0
-    return inputs
+    return torch.from_numpy(inputs)
 
 
 def shift_numpy_row_by_row(target):
-    return [np.concatenate([[0], row[:-1]]) for row in target.numpy()]
+    return torch.tensor(np.stack([np.concatenate([[0], row[:-1]]) for row in target.numpy()]))
 
 
 def shift_numpy_from_the_back(target):
     backwards = target.numpy()[:, ::-1]
-    return np.pad(backwards[:, 1:], [(0, 0), (0, 1)])[:, ::-1]
+    return torch.tensor(np.pad(backwards[:, 1:], [(0, 0), (0, 1)])[:, ::-1].copy())
 
 
 def shift_in_place_on_a_copy(target):
@@ -100,7 +100,7 @@ def shift_in_place_on_a_copy(target):
 
 
 def shift_rows_one_by_one(target):
-    return [torch.cat([torch.tensor([0]), row[:-1]]) for row in target]
+    return torch.stack([torch.cat([torch.tensor([0]), row[:-1]]) for row in target])
 
 
 def shift_by_matrix_product(target):
@@ -126,20 +126,20 @@ class ShiftRight(nn.Module):
 # 3.3 Cross-entropy by hand
 
 
-def cross_entropy_plain_python(logits, target):
+def cross_entropy_token_by_token(logits, target):
     losses = []
-    for rows, tokens in zip(logits.tolist(), target.tolist(), strict=True):
+    for rows, tokens in zip(logits, target.tolist(), strict=True):
         for row, token in zip(rows, tokens, strict=True):
             largest = max(row)
-            losses.append(largest + math.log(math.fsum(math.exp(a - largest) for a in row)) - row[token])
-    return math.fsum(losses) / len(losses)
+            losses.append(largest + sum((a - largest).exp() for a in row).log() - row[token])
+    return sum(losses) / len(losses)
 
 
-def cross_entropy_numpy(logits, target):
-    logits, target = logits.double().numpy(), target.numpy()
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return -np.take_along_axis(log_probabilities, target[..., None], axis=-1).mean()
+def cross_entropy_after_a_shift(logits, target):
+    """The maximum only keeps the exponentials small, so no gradient has to flow through it."""
+    shifted = logits - logits.detach().max(dim=-1, keepdim=True).values
+    log_probabilities = shifted - torch.log(torch.exp(shifted).sum(dim=-1, keepdim=True))
+    return -torch.take_along_dim(log_probabilities, target[..., None], dim=-1).mean()
 
 
 def cross_entropy_one_hot_einsum(logits, target):
@@ -160,7 +160,7 @@ def cross_entropy_by_indexing(logits, target):
 def cross_entropy_folding_over_the_vocabulary(logits, target):
     log_total = functools.reduce(torch.logaddexp, logits.double().unbind(-1))
     picked = sum(logits[..., token] * (target == token) for token in range(logits.shape[-1]))
-    return float((log_total - picked).mean())
+    return (log_total - picked).mean()
 
 
 def cross_entropy_as_divergence(logits, target):
@@ -254,7 +254,7 @@ def greedy_one_source_at_a_time(model, source, max_length):
             token = int(logits.argmax())
             tokens.append(token)
         outputs.append(tokens)
-    return outputs
+    return torch.tensor(outputs)
 
 
 def greedy_reading_the_whole_prefix_again(model, source, max_length):
@@ -284,7 +284,7 @@ def greedy_with_a_generator_and_numpy(model, source, max_length):
             token = logits.detach().numpy().argmax(axis=-1)
             yield token
 
-    return np.concatenate(list(itertools.islice(columns(), max_length)), axis=1)
+    return torch.from_numpy(np.concatenate(list(itertools.islice(columns(), max_length)), axis=1))
 
 
 @torch.inference_mode()
@@ -315,6 +315,20 @@ def greedy_step_by_step_in_lists(model, source, max_length):
         token = logits.argmax(-1)
         steps.append(token.squeeze(1).tolist())
     return torch.tensor(steps).T
+
+
+def greedy_filling_a_table(model, source, max_length):
+    """At the first step the last column is still 0, which is the start token."""
+    hidden, tokens = model.encoder(source), torch.zeros(len(source), max_length, dtype=torch.long)
+    for step in range(max_length):
+        logits, hidden = model.decoder(tokens[:, [step - 1]], hidden)
+        tokens[:, step] = logits[:, 0].argmax(-1)
+    return tokens
+
+
+def greedy_by_a_model_that_is_never_forced(model, source, max_length):
+    nobody_reads_it = torch.zeros(len(source), max_length, dtype=torch.long)
+    return model(source, nobody_reads_it, teacher_forcing_ratio=0).argmax(-1)
 
 
 class GreedyDecoder:
@@ -389,6 +403,15 @@ def until_end_with_an_exception(tokens):
     return rows
 
 
+def until_end_with_an_end_put_behind(tokens):
+    return [row[: [*row, 0].index(0)] for row in tokens.tolist()]
+
+
+def until_end_with_a_product_of_tokens(tokens):
+    lengths = (tokens.cumprod(dim=1) != 0).sum(dim=1)
+    return [row[:length].tolist() for row, length in zip(tokens, lengths, strict=True)]
+
+
 class UntilEnd:
     """A callable may be asked again and again, until it gives back the end token."""
 
@@ -408,7 +431,7 @@ def coins_one_example_at_a_time(model, source, target, coins):
             logits.append(step_logits[0, 0])
             token = true_token if coin else step_logits.argmax().item()
         rows.append(torch.stack(logits))
-    return rows
+    return torch.stack(rows)
 
 
 def coins_recursively(model, source, target, coins):
@@ -474,6 +497,16 @@ def coins_reading_the_whole_prefix_again(model, source, target, coins):
         following = target[:, step : step + 1] if coins[step] == True else logits[:, -1:].argmax(-1)  # noqa: E712
         inputs = torch.cat([inputs, following], dim=1)
     return logits
+
+
+def coins_asked_when_reading(model, source, target, coins):
+    hidden, guess, logits = model.encoder(source), torch.zeros_like(target[:, :1]), []
+    for step in range(target.shape[1]):
+        told = step > 0 and coins[step - 1]
+        step_logits, hidden = model.decoder(target[:, step - 1 : step] if told else guess, hidden)
+        logits.append(step_logits)
+        guess = step_logits.argmax(-1)
+    return torch.cat(logits, dim=1)
 
 
 class CoinForcing(nn.Module):
@@ -547,6 +580,19 @@ def after_error_in_slices(output, target):
     return [(output == target)[:, 1:][erred].double().mean().item()]
 
 
+def after_error_by_running_product(output, target):
+    right = output == target
+    return right[:, 1:][right.cumprod(dim=1)[:, :-1] == 0].float().mean()
+
+
+def after_error_row_by_row(output, target):
+    rights = []
+    for right in output == target:
+        for place in (~right).nonzero()[:1]:  # none, where there is no error
+            rights.append(right[place + 1 :])
+    return torch.cat(rights).double().mean()
+
+
 class AccuracyAfterFirstError:
     """Of the rows with an error, all places from it on; less the error itself, which is one wrong place a row."""
 
@@ -583,8 +629,8 @@ ANSWERS = {
         ShiftRight(),
     ],
     "3.3": [
-        cross_entropy_plain_python,
-        cross_entropy_numpy,
+        cross_entropy_token_by_token,
+        cross_entropy_after_a_shift,
         cross_entropy_one_hot_einsum,
         cross_entropy_as_distribution,
         cross_entropy_by_indexing,
@@ -611,6 +657,8 @@ ANSWERS = {
         greedy_in_batches_of_three,
         greedy_as_a_fixed_point,
         greedy_step_by_step_in_lists,
+        greedy_filling_a_table,
+        greedy_by_a_model_that_is_never_forced,
         GreedyDecoder(),
     ],
     "3.6": [
@@ -623,6 +671,8 @@ ANSWERS = {
         until_end_recursively,
         until_end_splitting_text,
         until_end_with_an_exception,
+        until_end_with_an_end_put_behind,
+        until_end_with_a_product_of_tokens,
         UntilEnd(),
     ],
     "3.7": [
@@ -633,6 +683,7 @@ ANSWERS = {
         coins_into_a_tensor,
         coins_in_float64,
         coins_reading_the_whole_prefix_again,
+        coins_asked_when_reading,
         CoinForcing(),
     ],
     "3.8": [
@@ -643,6 +694,8 @@ ANSWERS = {
         after_error_recursively,
         after_error_by_running_maximum,
         after_error_in_slices,
+        after_error_by_running_product,
+        after_error_row_by_row,
         AccuracyAfterFirstError(),
     ],
 }

@@ -165,6 +165,34 @@ def batches_with_a_seed_for_each(task, n_epochs, steps, batch_size, seed):
             yield task.sample(batch_size, torch.Generator().manual_seed(int(step_seed)))
 
 
+def batches_with_seeds_from_a_hash_of_both(task, n_epochs, steps, batch_size, seed):
+    for epoch in range(n_epochs):
+        generator = torch.Generator().manual_seed(hash((seed, epoch)))
+        yield from (task.sample(batch_size, generator, "cpu") for _ in range(steps))
+
+
+def batches_with_seeds_a_million_apart(task, n_epochs, steps, batch_size, seed):
+    """They meet only in runs of more epochs than anybody trains for."""
+    for epoch in range(n_epochs):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        yield from (task.sample(batch_size, generator) for _ in range(steps))
+
+
+def batches_with_seeds_drawn_from_the_seed(task, n_epochs, steps, batch_size, seed):
+    rng = random.Random(seed)
+    for _ in range(n_epochs * steps):
+        yield task.sample(batch_size, torch.Generator().manual_seed(rng.getrandbits(62)))
+
+
+def batches_begun_again_and_skipped(task, n_epochs, steps, batch_size, seed):
+    for epoch in range(n_epochs):
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(epoch * steps):
+            task.sample(batch_size, generator)
+        for _ in range(steps):
+            yield task.sample(batch_size, generator)
+
+
 def batches_that_pass_the_state_on(task, n_epochs, steps, batch_size, seed):
     state = torch.Generator().manual_seed(seed).get_state()
     for _ in range(n_epochs):
@@ -294,6 +322,37 @@ def best_weights_put_back_into_the_model(model, train_epoch, validation_loss, n_
 def best_weights_copied_from_the_model_again(model, train_epoch, validation_loss, n_epochs):
     model.load_state_dict(best_weights_cloned_one_by_one(model, train_epoch, validation_loss, n_epochs))
     return copy.deepcopy(model.state_dict())
+
+
+def best_weights_of_the_better_of_two_models(model, train_epoch, validation_loss, n_epochs):
+    best = None
+    for _ in range(n_epochs):
+        train_epoch(model)
+        if best is None or validation_loss(model) < validation_loss(best):
+            best = copy.deepcopy(model)
+    return best.state_dict()
+
+
+def best_weights_measured_once_more_to_print_it(model, train_epoch, validation_loss, n_epochs):
+    best, best_loss = model.state_dict(), math.inf
+    for epoch in range(n_epochs):
+        train_epoch(model)
+        loss = validation_loss(model)
+        if loss < best_loss:
+            best, best_loss = copy.deepcopy(model.state_dict()), loss
+            print(epoch, validation_loss(model))
+    return best
+
+
+def best_weights_of_a_model_in_a_file(model, train_epoch, validation_loss, n_epochs):
+    files, losses = [], []
+    for _ in range(n_epochs):
+        train_epoch(model)
+        losses.append(validation_loss(model))
+        files.append(io.BytesIO())
+        torch.save(model, files[-1])
+        files[-1].seek(0)
+    return torch.load(files[losses.index(min(losses))], weights_only=False).state_dict()
 
 
 class KeepBest:
@@ -527,6 +586,10 @@ ANSWERS = {
         batches_in_a_list,
         batches_cut_from_one_large_draw,
         batches_with_a_seed_for_each,
+        batches_with_seeds_from_a_hash_of_both,
+        batches_with_seeds_a_million_apart,
+        batches_with_seeds_drawn_from_the_seed,
+        batches_begun_again_and_skipped,
         batches_that_pass_the_state_on,
         batches_by_recursion,
         batches_example_by_example_in_python,
@@ -543,6 +606,9 @@ ANSWERS = {
         best_weights_through_numpy,
         best_weights_put_back_into_the_model,
         best_weights_copied_from_the_model_again,
+        best_weights_of_the_better_of_two_models,
+        best_weights_measured_once_more_to_print_it,
+        best_weights_of_a_model_in_a_file,
         KeepBest(),
     ],
     "4.4": [

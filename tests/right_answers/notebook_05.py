@@ -56,6 +56,15 @@ def input_in_tensors(number, pairs, n_digits):
     return torch.cat([torch.tensor(pairs[number // 9**n_digits]), digits])
 
 
+def input_by_rounding_down(number, pairs, n_digits):
+    pair = int(number / 9**n_digits)
+    source, rest = [*pairs[pair]], number - pair * 9**n_digits
+    for place in reversed(range(n_digits)):
+        source.append(int(rest / 9**place) + 1)
+        rest -= (source[-1] - 1) * 9**place
+    return source
+
+
 def input_from_the_package(number, pairs, n_digits):
     return SubstringTask(n_digits + 2).inputs(number, number + 1).squeeze(0)
 
@@ -140,6 +149,17 @@ def rate_by_the_secant(errors, n):
         low, high = (rate, high) if chance(rate) > 0 else (low, rate)
         if high - low < 1e-13 or number > 200:
             return rate
+
+
+def rate_by_factorials(errors, n):
+    """Dividing by the product gives numbers that a float can hold."""
+    ways = [math.factorial(n) / (math.factorial(k) * math.factorial(n - k)) for k in range(errors + 1)]
+    low, high = errors / n, 1
+    while high - low > 1e-9:
+        rate = (low + high) / 2
+        chance = sum(way * rate**k * (1 - rate) ** (n - k) for k, way in enumerate(ways))
+        low, high = (rate, high) if chance > 0.05 else (low, rate)
+    return 1 if errors == n else rate
 
 
 # 5.3 Which inputs fail, without decoding
@@ -366,6 +386,18 @@ def margin_of_every_wrong_token(logits, target):
     )
 
 
+def margin_with_the_smallest_logit(logits, target):
+    """What is no larger than any other logit of its place is never the only largest."""
+    right = F.one_hot(target, logits.shape[-1]).bool()
+    others = torch.where(right, logits.amin(-1, keepdim=True), logits)
+    return (logits[right].view_as(target) - others.amax(-1)).amin(1)
+
+
+def margin_of_what_is_left(logits, target):
+    right = F.one_hot(target, logits.shape[-1]).bool()
+    return (logits[right].view_as(target) - logits[~right].view(*target.shape, -1).amax(-1)).amin(1)
+
+
 # 5.7 All of it, on one page: these stand for networks, which a test would have to train first
 
 
@@ -402,6 +434,7 @@ ANSWERS = {
         input_by_recursion,
         input_from_the_left,
         input_in_tensors,
+        input_by_rounding_down,
         input_from_the_package,
     ],
     "5.2": [
@@ -411,6 +444,7 @@ ANSWERS = {
         rate_by_the_integral,
         rate_with_a_closed_form_for_none,
         rate_by_the_secant,
+        rate_by_factorials,
     ],
     "5.3": [
         failing_by_encoder_and_decoder,
@@ -446,6 +480,8 @@ ANSWERS = {
         margin_of_log_probabilities,
         margin_of_every_wrong_token,
         margin_with_the_least_number,
+        margin_with_the_smallest_logit,
+        margin_of_what_is_left,
     ],
     "5.7": [
         writes_lists,

@@ -55,6 +55,12 @@ def answer_by_the_gradient(model, source, target):
     return "not-shifted", bool(model.decoder.embedding.weight.grad[6].any())
 
 
+def answer_at_the_first_place(model, source, target):
+    """Before the first token a healthy decoder has read nothing of the target."""
+    first, again, other = (model(source, read, 1.0)[:, 0] for read in (target, target, (target + 1) % 7))
+    return "not-shifted", torch.equal(first, again) and (first - other).abs().max().item() > 1e-4
+
+
 # 6.2 Worse in company
 
 
@@ -172,6 +178,19 @@ def steps_in_one_call(model, source):
     return "state-not-carried", (again == output).all() and (validated != output).any()
 
 
+def loops_that_must_differ(model, source):
+    """The forgetful loop writes what `generate` does, and the right one something else than the forgetful one."""
+    loops = []
+    for carries in (False, True):
+        state, token, tokens = model.encoder(source), source[:, :1] * 0, []
+        for _ in range(6):
+            logits, new = model.decoder(token, state)
+            token, state = logits.argmax(-1), new if carries else state
+            tokens.append(token)
+        loops.append(torch.cat(tokens, dim=1))
+    return "state-not-carried", torch.equal(loops[0], model.generate(source, 6)) and not torch.equal(*loops)
+
+
 # 6.4 Two minds
 
 
@@ -268,6 +287,15 @@ def equal_to_a_masked_one(loss, logits, target):
     ) < 1e-6
 
 
+def nothing_to_learn_at_the_ends(loss, logits, target):
+    """Certain of all digits, and of nothing where the ends stand: to the patient that is perfect."""
+    target = target.clone()
+    target[:, 3:] = 0
+    certain = 100 * F.one_hot(target, 7).float()
+    certain[:, 3:] = 0
+    return "end-masked-as-padding", loss(certain, target) < 1e-3
+
+
 # 6.6 A score with a preference
 
 
@@ -318,6 +346,21 @@ def by_the_loss(evaluation, model):
     return "mean-of-batch-means", abs(forward - backward) > 1e-6
 
 
+def all_examples_twice(evaluation, model):
+    """Each example twice makes other batches, and leaves a fair mean as it is."""
+    source, target = examples(model, 70)
+    target[-5:] = (target[-5:] + 1) % 7
+    scores = [evaluation(model, source.repeat(n, 1), target.repeat(n, 1)).exact_match for n in (1, 2)]
+    return "mean-of-batch-means", abs(scores[0] - scores[1]) > 1e-6
+
+
+def by_the_tokens(evaluation, model):
+    source, target = examples(model, 70)
+    target[-5:, 0] = (target[-5:, 0] + 1) % 7
+    scores = [evaluation(model, *(part.roll(n, 0) for part in (source, target))).token_accuracy for n in (0, 30)]
+    return "mean-of-batch-means", not np.isclose(*scores)
+
+
 ANSWERS = {
     "6.1": [
         answer_with_one_step,
@@ -326,6 +369,7 @@ ANSWERS = {
         answer_by_the_property,
         answer_by_its_own_decoder,
         answer_by_the_gradient,
+        answer_at_the_first_place,
     ],
     "6.2": [
         padding_of_all_kinds,
@@ -341,6 +385,7 @@ ANSWERS = {
         states_that_the_decoder_gets,
         states_watched_in_the_gru,
         steps_in_one_call,
+        loops_that_must_differ,
     ],
     "6.4": [
         many_answers,
@@ -350,6 +395,21 @@ ANSWERS = {
         one_seed_and_another,
         by_what_the_gru_reads,
     ],
-    "6.5": [end_by_gradient, nothing_but_ends, ends_against_nothing, worse_and_worse, equal_to_a_masked_one],
-    "6.6": [shuffled, one_is_worth_a_half, one_batch_and_one_more, by_the_calls, by_the_loss],
+    "6.5": [
+        end_by_gradient,
+        nothing_but_ends,
+        ends_against_nothing,
+        worse_and_worse,
+        equal_to_a_masked_one,
+        nothing_to_learn_at_the_ends,
+    ],
+    "6.6": [
+        shuffled,
+        one_is_worth_a_half,
+        one_batch_and_one_more,
+        by_the_calls,
+        by_the_loss,
+        all_examples_twice,
+        by_the_tokens,
+    ],
 }
