@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from .task import START_TOKEN
@@ -306,6 +306,7 @@ def lines(
         if high < FEW_DECADES * low:
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())  # else it labels some in between, in another style
     if x is None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes, title, x_label, y_label)
@@ -363,6 +364,7 @@ def marks(
     figure = _grouped(_dashes, "{:.2g}", groups, names, title, y_label, points)
     (axes,) = figure.axes
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlim(-0.6, len(names) - 0.4)
     return figure
 
@@ -390,8 +392,9 @@ def _grouped(
         draw(axes, places, list(values), width * 0.92, label=group, color=COLOURS[number % len(COLOURS)])
         dots = [[]] * len(places) if points is None else points[group]
         for place, value, runs in zip(places, values, dots, strict=True):
-            aside = place + 0.36 * width  # so that no dot lies on the number
-            (drawn,) = axes.plot([aside] * len(runs), runs, "o", color="black", markeredgecolor="white", markersize=4.5)
+            # Beside the number, and a little apart, so that two equal ones are two.
+            aside = place + width * np.linspace(0.26, 0.46, len(runs) + 2)[1:-1]
+            (drawn,) = axes.plot(aside, runs, "o", color="black", markeredgecolor="white", markersize=4.5)
             above = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 9}
             axes.annotate(number_format.format(value), (place, value), **above)
     if points is not None:
@@ -481,13 +484,14 @@ def decodings(
     boxes.set_xlim(-3.2, len(source) - 0.2)
     boxes.set_ylim(-5, 0.7)
     boxes.set_axis_off()
-    boxes.set_title(f"Step {step + 1} of {len(target)}", loc="left")
-    for number, name in enumerate(names):
+    parted = f": they part at token {differ[0] + 1}" if differ else ""
+    boxes.set_title(f"Step {step + 1} of {len(target)}{parted}", loc="left")
+    for number, (name, colour) in enumerate(zip(names, (BLUE, GREEN), strict=True)):  # no colour of a token's box
         values = np.asarray(probabilities[name], dtype=float)[step]
         places = np.arange(len(values)) + 0.4 * (number - 0.5)
-        chances.bar(places, values, 0.38, label=name, color=COLOURS[number])
+        chances.bar(places, values, 0.38, label=name, color=colour)
     chances.set_xticks(range(len(values)))
-    chances.set_ylim(0, 1)
+    chances.set_ylim(0, 1.08)  # room above a bar of probability 1
     _finish(chances, "What each finds likely at this step", "token", "probability")
     chances.legend(frameon=False)
     return figure
@@ -507,7 +511,10 @@ def _finish(axes, title: str, x_label: str, y_label: str) -> None:
 
 
 def _box(axes, x: float, y: float, text: object, colour: str) -> None:
-    axes.add_patch(
-        FancyBboxPatch((x - 0.4, y - 0.42), 0.8, 0.84, boxstyle="round,pad=0.02", facecolor=colour, edgecolor="black")
-    )
-    axes.text(x, y, str(text), ha="center", va="center", fontsize=13)
+    """A token in its box. One in red is an error, and bold and white in a thick frame besides."""
+    frame, font = {}, {}
+    if colour == RED:
+        frame, font = {"linewidth": 2.5}, {"color": "white", "weight": "bold"}
+    corner, sides = (x - 0.4, y - 0.42), (0.8, 0.84)
+    axes.add_patch(FancyBboxPatch(corner, *sides, boxstyle="round,pad=0.02", fc=colour, ec="black", **frame))
+    axes.text(x, y, str(text), ha="center", va="center", fontsize=13, **font)

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from tqdm.notebook import tqdm
 
 from .errors import InputError
-from .plots import STRUCTURE, lines, png, structure
+from .plots import STRUCTURE, lines, png, show, structure
 from .training import ProgressBar, Run
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 LOSSES_PER_POINT = 16  # the live curve averages this many steps: single losses are too noisy to read
+LOW_LOSS, HIGH_LOSS = 0.01, 3.0  # nats per token; the live curve's axis holds both, and more where a loss is outside
 
 
 def show_widget(widget: ipywidgets.Widget, text: str, beside: dict[str, object] | None = None) -> None:
@@ -112,24 +113,44 @@ def dropdown(label: str, options: Sequence[str] | Mapping[str, object], value: o
 
 
 class LiveTraining(ProgressBar):
-    """A progress bar, the time left and the loss curve, drawn while a network trains in a notebook."""
+    """A progress bar and the loss curve, drawn while a network trains in a notebook. At the end the curve stays.
+
+    The title tells one training of a cell from another.
+    """
+
+    def __init__(self, title: str = "Training loss") -> None:
+        self.title = title
 
     def on_start(self, run: Run) -> None:
         self.bar = tqdm(total=run.recipe.steps, initial=run.step, desc=run.recipe.name, unit="step", display=False)
-        self.picture = ipywidgets.Image(value=png(loss_curve(run.step_losses)), format="png")
+        _, bar, _ = self.bar.container.children
+        bar.layout.min_width = "80px"  # in a narrow window the text beside it would leave nothing of it
+        self.picture = ipywidgets.Image(value=png(self._curve(run)), format="png")
         self.picture.layout.object_fit = "contain"
         self.picture.layout.align_self = "flex-start"
         box = ipywidgets.VBox([self.bar.container, self.picture])
-        show_widget(box, "While the cell runs, a progress bar and the loss curve stand here.")
+        show_widget(box, "While the cell runs, a progress bar stands here, and the loss curve grows.")
 
     def on_epoch(self, run: Run) -> None:
         super().on_epoch(run)
-        self.picture.value = png(loss_curve(run.step_losses))
+        self.picture.value = png(self._curve(run))
+
+    def on_end(self, run: Run) -> None:
+        super().on_end(run)
+        self.picture.close()
+        show(self._curve(run), f"{self.title} against steps, on a logarithmic axis.", measured=True)
+
+    def _curve(self, run: Run) -> Figure:
+        return loss_curve(run.step_losses, run.recipe.steps, self.title)
 
 
-def loss_curve(step_losses: list[float]) -> Figure:
-    """The training loss over the steps, averaged over a few steps at a time."""
+def loss_curve(step_losses: list[float], n_steps: int, title: str = "Training loss") -> Figure:
+    """The training loss over the steps, averaged over a few steps at a time, on axes that hold the whole run."""
     chunks = [step_losses[i : i + LOSSES_PER_POINT] for i in range(0, len(step_losses), LOSSES_PER_POINT)]
     means = [sum(chunk) / len(chunk) for chunk in chunks]
     steps = [LOSSES_PER_POINT * number + len(chunk) / 2 for number, chunk in enumerate(chunks)]  # the middle of each
-    return lines({"training loss": means}, "Training loss", "step", "nats per token", x=steps, log_y=bool(means))
+    figure = lines({"training loss": means}, title, "step", "nats per token", x=steps, log_y=True)
+    (axes,) = figure.axes
+    axes.set_xlim(0, n_steps)
+    axes.set_ylim(min([LOW_LOSS, *means]), max([HIGH_LOSS, *means]))
+    return figure

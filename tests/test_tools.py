@@ -235,6 +235,20 @@ def test_storing_outputs_twice_gives_the_same_bytes(tmp_path):
     assert [cell.get("execution_count") for cell in stored] == [1, 2, 3, None]
 
 
+def test_printed_text_is_stored_in_one_piece_on_its_side_of_a_picture(tmp_path):
+    code = "import sys\nprint('a', flush=True)\nprint('b')\ndisplay(1)\nprint('c')\nprint('d', file=sys.stderr)"
+    path = tmp_path / "small.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), path)
+    load("notebooks").execute(path)
+    (cell,) = nbformat.read(path, as_version=4).cells
+    assert [output.get("text", output.output_type) for output in cell.outputs] == [
+        "a\nb\n",
+        "display_data",
+        "c\n",
+        "d\n",
+    ]
+
+
 def test_a_measured_cell_is_measured_again_when_its_code_changes(tmp_path):
     path = tmp_path / "small.ipynb"
     cell = nbformat.v4.new_code_cell("1 + 1", metadata={"tags": ["measured"]})

@@ -12,7 +12,8 @@ from course_utils import Callback, fit, plots, widgets
 def shown(monkeypatch):
     """What was displayed, in order: (bundle, metadata)."""
     displayed = []
-    monkeypatch.setattr(widgets, "display", lambda data, metadata, raw: displayed.append((data, metadata)))
+    for module in (widgets, plots):
+        monkeypatch.setattr(module, "display", lambda data, metadata, raw: displayed.append((data, metadata)))
     return displayed
 
 
@@ -118,19 +119,28 @@ def test_live_training_counts_steps_and_draws_the_curve(shown, recipe):
     run = fit(recipe, callbacks=[live])
     assert live.bar.n == recipe.steps
     assert (live.bar.desc, live.bar.unit) == (recipe.name, "step")
-    assert live.picture.value == plots.png(widgets.loss_curve(run.step_losses))
-    assert "progress bar" in shown[0][0]["text/plain"]
+    (widget, _), (curve, _) = shown
+    assert "progress bar" in widget["text/plain"]
+    assert curve["image/png"] == live.picture.value == plots.png(widgets.loss_curve(run.step_losses, recipe.steps))
+    assert curve[plots.STRUCTURE]["measured"]
+    assert live.picture.comm is None  # closed: the curve stays as a picture
 
 
 def test_the_loss_curve_averages_over_steps():
-    figure = widgets.loss_curve([1.0] * widgets.LOSSES_PER_POINT + [3.0] * (widgets.LOSSES_PER_POINT // 2))
-    (line,) = figure.axes[0].lines
+    losses = [1.0] * widgets.LOSSES_PER_POINT + [3.0] * (widgets.LOSSES_PER_POINT // 2)
+    (axes,) = widgets.loss_curve(losses, 100, "Training loss, sick").axes
+    (line,) = axes.lines
+    assert axes.get_title("left") == "Training loss, sick"
     assert list(line.get_ydata()) == [1.0, 3.0]
     assert list(line.get_xdata()) == [widgets.LOSSES_PER_POINT / 2, widgets.LOSSES_PER_POINT * 1.25]  # their middles
 
 
-def test_the_loss_curve_can_be_drawn_before_the_first_step():
-    assert widgets.loss_curve([]).axes[0].get_yscale() == "linear"
+@pytest.mark.parametrize(("losses", "low", "high"), [([], 0.01, 3), ([0.5], 0.01, 3), ([5.0] * 16 + [0.001], 0.001, 5)])
+def test_the_loss_curve_has_room_for_the_whole_run(losses, low, high):
+    (axes,) = widgets.loss_curve(losses, 800).axes
+    assert axes.get_xlim() == (0, 800)
+    assert axes.get_ylim() == (low, high)
+    assert axes.get_yscale() == "log"
 
 
 def test_live_training_ends_well_when_a_run_is_interrupted(shown, recipe):

@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 
 from course_utils.training import written_whole
 
@@ -41,7 +42,6 @@ def execute(path: Path) -> None:
         kernel_name="python3",
         record_timing=False,
         store_widget_state=False,
-        coalesce_streams=True,  # how printed text is cut into messages is a matter of timing
         extra_arguments=["--IPKernelApp.log_level=40"],  # a kernel's remarks about its own transport help nobody here
         resources={"metadata": {"path": str(path.parent)}},
     )
@@ -55,10 +55,27 @@ def execute(path: Path) -> None:
             if old.metadata.get("measured_code") == code:
                 cell.outputs = old.outputs
             cell.metadata["measured_code"] = code
+        cell.outputs = _joined(cell.outputs)
         for output in cell.outputs:
             output.get("data", {}).pop(WIDGET_VIEW, None)
     with written_whole(path) as partial:
         nbformat.write(notebook, partial)
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Printed text in one piece, up to the next picture: how it is cut into messages is a matter of timing."""
+    joined = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if (
+            output.output_type == "stream"
+            and output.output_type == last.get("output_type")
+            and output.name == last.name
+        ):
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def main(paths: list[str]) -> None:
