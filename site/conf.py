@@ -9,6 +9,7 @@ extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
 exclude_patterns = ["README.md"]  # index.md includes it
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
+smartquotes = False  # they would make L’ of L′
 
 html_theme = "sphinx_book_theme"
 html_show_sphinx = False

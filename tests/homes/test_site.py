@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).parents[2]
+SITE = ROOT / "build" / "site"
 SHOTS = ROOT / "build" / "site-shots"  # to be looked at
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
@@ -40,7 +41,7 @@ def site() -> Iterator[str]:
     SHOTS.mkdir(parents=True)
     built = subprocess.run([sys.executable, "-c", BUILD_ALONE], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (built.returncode, built.stdout, built.stderr) == (0, "", "")
-    handler = functools.partial(QuietHandler, directory=ROOT / "build" / "site")
+    handler = functools.partial(QuietHandler, directory=SITE)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -112,7 +113,9 @@ def test_what_the_notebook_printed_is_on_its_page(name, page):
     printed = [output.text for output in outputs(name) if output.output_type == "stream"]
     assert printed
     for words in printed:
-        assert words.strip() in text
+        assert " ".join(words.split()) in " ".join(text.split())  # a table is parted from the claims below it
+    curly = set("“”‘’")
+    assert curly & set(text) <= curly & set(nbformat.writes(NOTEBOOKS[name]))
 
 
 @each_notebook
@@ -135,6 +138,7 @@ def test_a_fold_opens_and_shows_code_and_text(name, page):
         fold.locator("summary").click()
         assert fold.locator(inside).first.is_visible()
         assert "```" not in fold.inner_text()
+    assert fold.evaluate("element => parseFloat(getComputedStyle(element).marginBottom)") >= 16
     shoot(page, fold, f"{name}-fold")
 
 
@@ -161,6 +165,22 @@ def test_the_colab_link_is_the_notebooks(name, page):
     (link,) = re.findall(r"\[▶ Open in Colab\]\((.*)\)", NOTEBOOKS[name].cells[0].source)
     article = opened(page, f"/notebooks/{name}.html")
     assert article.get_by_role("link", name="Open in Colab").get_attribute("href") == link
+    what_stands_still = "Sliders, buttons and live figures work in JupyterLab and Colab"
+    assert article.locator("p", has_text="Open in Colab").locator("+ p").inner_text().startswith(what_stands_still)
+
+
+@each_notebook
+def test_an_exercise_weighs_less_than_its_section(name, page):
+    article = opened(page, f"/notebooks/{name}.html")
+    assert article.locator("h3 small").count() == len(
+        re.findall("^### Exercise", stored(name, "markdown"), re.MULTILINE)
+    )
+    sizes = "element => [getComputedStyle(element).fontWeight, getComputedStyle(element).fontSize].map(parseFloat)"
+    weight, size = article.locator("h2").first.evaluate(sizes)
+    for heading in article.locator("h3").all():
+        its_weight, its_size = heading.evaluate(sizes)
+        assert its_weight <= weight
+        assert its_size < size
 
 
 def test_the_first_page_leads_to_every_notebook(page):
@@ -175,6 +195,53 @@ def test_the_first_page_leads_to_every_notebook(page):
     assert page.title().startswith(NOTEBOOKS[PATHS[0].stem].cells[0].source.splitlines()[0].removeprefix("# "))
 
 
+def pages() -> list[str]:
+    """The addresses of all pages, once the site is built."""
+    found = (path.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("*.html")))
+    return [address for address in found if not address.startswith("_static")]
+
+
+def too_wide(article: Locator, parts: str) -> list[str]:
+    """The beginnings of what is cut, or has to be moved sideways."""
+    return article.locator(parts).evaluate_all("""elements => elements
+        .filter(element => element.scrollWidth > element.clientWidth)
+        .map(element => element.textContent.trim().slice(0, 60))""")
+
+
+def test_code_and_tables_fit_a_laptop(page):
+    for address in pages():
+        article = opened(page, address)
+        assert not too_wide(article, ".pst-scrollable-table-container, .cell pre, #the-package pre"), address
+
+
+def test_a_phone_shows_every_page(page):
+    """No page slides sideways, what is printed is read without, and what is wider scrolls in its own box."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    for address in pages():
+        article = opened(page, address)
+        page.screenshot(path=SHOTS / f"phone-{address.replace('/', '-')}.png")
+        page.evaluate("document.querySelectorAll('article details').forEach(fold => { fold.open = true })")
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= 390, address
+        assert not too_wide(article, ".stream pre"), address
+        for part in article.locator("img, mjx-container[display=true]").all():
+            assert part.evaluate("""part => {
+                const box = part.tagName == 'IMG' ? part.parentElement : part;
+                return box.scrollWidth <= box.clientWidth || getComputedStyle(box).overflowX == 'auto';
+            }"""), address
+        for picture in article.locator("img").all():
+            natural, shown = picture.evaluate("image => [image.naturalWidth, image.width]")
+            assert shown >= min(natural, 600), address
+
+
+def test_the_columns_of_a_printed_table_stay_on_a_phone(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    article = opened(page, "/notebooks/04_cuda_training.html")
+    table = article.locator(".cell_output pre", has_text="best by validation loss")
+    assert table.evaluate("element => getComputedStyle(element).whiteSpace") == "pre"
+    assert "✓" not in table.inner_text()
+    shoot(page, table, "phone-table")
+
+
 def test_search_finds_a_word(page):
     opened(page, "/search.html?q=teacher")
     results = page.locator("#search-results li", has=page.locator("p.context"))  # the lines around the word
@@ -187,7 +254,7 @@ def test_the_site_is_whole_as_files_too(site, browser):
     """Opened from a disk, without a server."""
     page = browser.new_page()
     name = PATHS[0].stem
-    article = opened(page, (ROOT / "build" / "site" / "notebooks" / f"{name}.html").as_uri())
+    article = opened(page, (SITE / "notebooks" / f"{name}.html").as_uri())
     assert article.locator(".math > mjx-container").count() > 0
     assert article.locator("img").first.evaluate("image => image.naturalWidth") > 0
     page.close()
