@@ -73,7 +73,7 @@ records: environment  ## measure what notebooks 04 and 06 and the README show (a
 	@$(RUN) benchmarks/recipes.py
 	@$(RUN) benchmarks/batches.py
 	@$(RUN) benchmarks/museum.py
-	@$(RUN) benchmarks/memory.py
+	@$(RUN) benchmarks/resources.py
 
 bench: environment  ## race the course's recipes against the original and other projects' networks (an hour, nothing else running)
 	@$(RUN) benchmarks/bench.py

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 
 import torch
-from floor import peak, processor_seconds
+from floor import processor_seconds, speeds
 
 from course_utils import PrefixTree, Seq2Seq, SubstringTask, WholeCalls, count_parameters, load_checkpoint, load_model
 from course_utils.task import N_DIGIT_VALUES, VOCABULARY_SIZE
@@ -37,7 +37,7 @@ def main() -> None:
     path = sys.argv[1]
     model, recipe = load_model(path), load_checkpoint(path).get("recipe")
     task = SubstringTask(recipe["length"]) if recipe else SubstringTask()
-    speed = peak()
+    speed = max(speeds().values())
     n, first = N_DIGIT_VALUES**FREE_DIGITS, task.size // 2 // N_DIGIT_VALUES**FREE_DIGITS * N_DIGIT_VALUES**FREE_DIGITS
     operations = operations_per_input(model, task)
     print(f"{count_parameters(model):,} parameters, length {task.length}, torch {torch.__version__}")

@@ -36,6 +36,18 @@ def test_a_step_is_compared_with_its_operations_at_the_given_speed(monkeypatch):
     assert found["times the floor"] == 5
 
 
+def test_both_libraries_are_timed_on_the_same_number_of_operations(monkeypatch):
+    counted = []
+
+    def count(work):
+        counted.append(floor.operations_of(work))
+        return 0.5
+
+    monkeypatch.setattr(floor, "processor_seconds", count)
+    assert set(floor.speeds().values()) == {4 * floor.MATRIX**3}
+    assert counted == [2 * floor.MATRIX**3] * 2
+
+
 def test_only_the_work_is_timed_and_the_fastest_round_counts(monkeypatch):
     clock = iter([0, 9, 9, 12, 12, 20])
     monkeypatch.setattr(floor, "ROUNDS", 3)
@@ -45,12 +57,14 @@ def test_only_the_work_is_timed_and_the_fastest_round_counts(monkeypatch):
 
 def test_the_record_says_where_it_was_made(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(floor, "RECORD", tmp_path / "floor.json")
-    monkeypatch.setattr(floor, "peak", lambda: 1e9)
+    monkeypatch.setattr(floor, "speeds", lambda: {"one library": 1e3, "another": 1e9, "a third": 1e6})
     monkeypatch.setattr(floor, "RECIPES", (dataclasses.replace(FASTEST, batch_size=2, hidden_dim=8),))
     monkeypatch.setattr(provenance, "commit", lambda: "0123abc")  # a copy of the course need not be a git repository
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)  # other tests have theirs
     floor.main()
     record = json.loads(floor.RECORD.read_text(encoding="utf-8"))
     assert record["commit"] == "0123abc"
-    assert record["steps"]["fastest"]["milliseconds"] > 0
+    fastest = record["steps"]["fastest"]
+    assert fastest["milliseconds"] > 0
+    assert fastest["floor, milliseconds"] == round(fastest["operations"] / 1e6, 3)  # at the highest of the speeds
     assert json.loads(capsys.readouterr().out) == record["steps"]

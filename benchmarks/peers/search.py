@@ -114,7 +114,7 @@ def report() -> str:
     lines = [
         "# How the `tuned` settings were found",
         "",
-        "Made by `python benchmarks/peers/search.py`: the same ten runs for each network, on one thread, until 99 %",
+        "Made by `python benchmarks/peers/search.py`: up to ten runs for each network, on one thread, until 99 %",
         f"or {SECONDS} s of the processor's time for training, with a look at held-out examples every {EVERY} steps.",
         f"Five constant rates run from seed {SEEDS[0]}, then the best of them in one-cycle rates, then the best two",
         f"of all from seed {SEEDS[1]}. The better of these, in bold, is `tuned`, unless a note says otherwise. The",
