@@ -199,7 +199,7 @@ def kind_of_mistake(source: list[int], output: list[int], target: list[int]) -> 
 
 
 def table_of_mistakes(found: list[Mistake], limit: int = 10) -> str:
-    """A readable table: how many of each kind, then the first `limit` of them, the commonest kinds first."""
+    """A readable table: how many of each kind, then `limit` of them, some of each kind, the commonest first."""
     if not found:
         return "No mistakes."
     counts = Counter(mistake.kind for mistake in found)
@@ -207,9 +207,20 @@ def table_of_mistakes(found: list[Mistake], limit: int = 10) -> str:
     width = max(map(len, kinds))
     lines = [f"{kind:<{width}}  {counts[kind]:>6,}" for kind in kinds]
     rows = [("source", "output", "target", "kind")]
-    for mistake in sorted(found, key=lambda mistake: kinds.index(mistake.kind))[:limit]:
+    for mistake in _some_of_each(found, kinds, limit):
         tokens = (" ".join(map(str, row)) for row in (mistake.source, mistake.output, mistake.target))
         rows.append((*tokens, mistake.kind))
     *widths, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
     lines += ["", *("  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows)]
     return "\n".join(lines)
+
+
+def _some_of_each(found: list[Mistake], kinds: list[str], limit: int) -> list[Mistake]:
+    """The first of each kind, then the second of each, and so on, up to the limit; in the order of the kinds."""
+    n_before: Counter[str] = Counter()
+    turns = []
+    for mistake in found:
+        turns.append((n_before[mistake.kind], kinds.index(mistake.kind), mistake))
+        n_before[mistake.kind] += 1
+    chosen = sorted(turns, key=lambda turn: turn[:2])[:limit]
+    return [mistake for _, _, mistake in sorted(chosen, key=lambda turn: turn[1])]

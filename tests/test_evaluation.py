@@ -21,6 +21,7 @@ from course_utils import (
     token_accuracy,
     token_loss,
 )
+from course_utils.evaluation import Mistake
 
 TARGET = torch.tensor([[5, 6, 0, 0], [7, 8, 9, 0], [1, 2, 3, 0]])
 OUTPUT = torch.tensor([[5, 6, 0, 0], [7, 9, 9, 0], [1, 2, 0, 1]])  # right; one token wrong; two wrong
@@ -317,6 +318,19 @@ def test_the_table_counts_all_mistakes_but_shows_a_few():
     assert lines[0] == "one wrong digit   5,000"
     assert len(lines) == 3 + 3
     assert len(table_of_mistakes(found).splitlines()) == 3 + 10
+
+
+def test_the_table_shows_some_of_each_kind():
+    kinds = ["b"] * 3 + ["a"] * 5 + ["c"]
+    found = [Mistake([number], [0], [0], kind) for number, kind in enumerate(kinds)]
+    rows = table_of_mistakes(found, limit=5).splitlines()[5:]
+    assert [(row.split()[0], row.split()[-1]) for row in rows] == [
+        ("3", "a"),
+        ("4", "a"),
+        ("0", "b"),
+        ("1", "b"),
+        ("8", "c"),
+    ]
 
 
 def test_the_table_of_no_mistakes_says_so():

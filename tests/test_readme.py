@@ -84,6 +84,19 @@ def test_the_race_is_told_as_it_was_run():
     assert "all of its ten runs got there" in text
 
 
+def test_the_recipes_get_there_with_seeds_that_no_choice_was_made_with():
+    found = json.loads((ROOT / "benchmarks" / "seeds.json").read_text(encoding="utf-8"))["exact match"]
+    means = {name: 100 * statistics.mean(runs.values()) for name, runs in found.items()}
+    assert min(means.values()) >= 99
+    assert (len(found["tuned"]), len(found["fastest"])) == (20, 40)
+    assert min(int(seed) for runs in found.values() for seed in runs) >= 200
+    assert f"`tuned` has {means['tuned']:.2f} % and `fastest` {means['fastest']:.2f} %" in " ".join(README.split())
+    for name, runs in found.items():
+        values = [100 * value for value in runs.values()]
+        assert f"`{name}` has {means[name]:.2f} % ({min(values):.2f} to {max(values):.2f})" in " ".join(RECORDS.split())
+    assert sum(value < 0.99 for value in found["fastest"].values()) == 1
+
+
 def test_the_seconds_promised_are_those_of_the_race():
     record = json.loads(bench.RECORD.read_text(encoding="utf-8"))
     runs = [run for run in record["runs"] if run["competitor"] == "tuned"]
