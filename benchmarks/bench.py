@@ -27,7 +27,7 @@ from peers.competition import GOAL
 from provenance import begun, made_at, provenance, save
 from tqdm.auto import tqdm
 
-from course_utils import TUNED, build_model, count_parameters, learner_of, plots
+from course_utils import TUNED, build_model, count_parameters, display, learner_of, plots
 
 RECORD = Path(__file__).with_suffix(".json")
 REPORT = RECORD.with_name("BENCH.md")
@@ -198,7 +198,7 @@ def picture(record: dict) -> bytes:
     threads = record["hardware"].split(", ")[-1]
     figure = plots.intervals(groups, names, "Who gets to 99 % first?", f"seconds of training, {threads}")
     figure.axes[0].set_xscale("log")
-    return plots.png(figure)
+    return display.png(figure)
 
 
 def main() -> None:

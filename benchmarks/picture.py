@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from course_utils import TUNED, ProgressBar, SubstringTask, fit, plots, predict
+from course_utils import TUNED, ProgressBar, SubstringTask, display, fit, plots, predict
 
 PICTURE = Path(__file__).with_name("network.png")
 SOURCE = [2, 5, 7, 1, 8, 2, 8, 1, 8, 4]
@@ -29,7 +29,7 @@ def main() -> None:
         label="probability",
         marked=[(token, step) for step, token in enumerate(written)],
     )
-    PICTURE.write_bytes(plots.png(figure))
+    PICTURE.write_bytes(display.png(figure))
 
 
 if __name__ == "__main__":

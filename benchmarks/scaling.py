@@ -19,7 +19,7 @@ from floor import operations_of
 from provenance import provenance, save
 from tqdm.auto import tqdm
 
-from course_utils import TUNED, CapturedStep, Recipe, build_model, plots, seconds, train_step
+from course_utils import TUNED, CapturedStep, Recipe, build_model, display, plots, seconds, train_step
 from course_utils.speed import WARM_UP_STEPS
 from course_utils.task import VOCABULARY_SIZE
 
@@ -136,7 +136,7 @@ def picture(lever: str, milliseconds: ByValue, operations: ByValue, where: str) 
     figure.axes[0].set_xscale("log", base=2)
     figure.axes[0].set_xticks(sizes, sizes)
     figure.axes[0].yaxis.set_minor_formatter("")
-    return plots.png(figure)
+    return display.png(figure)
 
 
 def main() -> None:

@@ -77,7 +77,8 @@ _HOMES = {
     "properties": ("PROPERTIES", "Diagnosis", "Finding", "Property", "diagnose"),
     "museum": ("EXHIBITS", "MUSEUM", "Exhibit"),
     "records": ("load_record", "record_path"),
-    "plots": ("show",),
+    "plots": (),
+    "display": ("show",),
     "widgets": ("LiveTraining", "dropdown", "explore", "slider"),
     "teaching": (
         "EXERCISES",

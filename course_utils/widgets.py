@@ -13,8 +13,9 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from tqdm.notebook import tqdm
 
+from .display import STRUCTURE, png, show, structure
 from .errors import InputError
-from .plots import STRUCTURE, lines, png, show, structure
+from .plots import lines
 from .training import ProgressBar, Run
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -39,7 +40,7 @@ def explore(
     """Controls above the picture that `draw` makes of their values; it is drawn anew when one of them moves.
 
     The controls are those of `slider` and `dropdown`, named as `draw` takes them. Both ends of their ranges are drawn
-    at once, for the regression test alone: a `draw` that fails there fails here. For `measured` see `plots.show`.
+    at once, for the regression test alone: a `draw` that fails there fails here. For `measured` see `display.show`.
     """
 
     def frame() -> Figure:

@@ -16,7 +16,7 @@ import pytest
 from nbval.plugin import IPyNbCell, NbCellError
 from PIL import Image
 
-from course_utils.plots import STRUCTURE
+from course_utils.display import STRUCTURE
 
 VALUE_TOLERANCE = 1e-3  # relative, of a number in a figure: other CPUs sum in other orders
 # Pictures are compared by where their colours are, on a coarse grid: text is black, so that a font does not matter, and

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from notebook_regression import alike, structure_differences
 from PIL import Image
 
-from course_utils import plots
+from course_utils import display, plots
 
 ROOT = Path(__file__).parents[1]
 X = [number / 10 for number in range(60)]
@@ -34,7 +34,7 @@ CHANGES = {
 
 
 def picture(figure: Figure) -> Image.Image:
-    return Image.open(io.BytesIO(plots.png(figure)))
+    return Image.open(io.BytesIO(display.png(figure)))
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -59,7 +59,7 @@ def test_pictures_of_different_things_are_told_apart(one):
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_figure_has_another_structure(change):
-    before, after = (plots.structure(make()) for make in (FIGURES["lines"], CHANGES[change]))
+    before, after = (display.structure(make()) for make in (FIGURES["lines"], CHANGES[change]))
     assert structure_differences(before, before) == []
     assert structure_differences(before, after)
 
@@ -104,8 +104,8 @@ def printed(text: str) -> list:
 
 
 def shown(figure: Figure, measured: bool = False) -> list:
-    png = base64.b64encode(plots.png(figure)).decode()
-    data = {"image/png": png, plots.STRUCTURE: plots.structure(figure, measured), "text/plain": "A line."}
+    png = base64.b64encode(display.png(figure)).decode()
+    data = {"image/png": png, display.STRUCTURE: display.structure(figure, measured), "text/plain": "A line."}
     return [nbformat.v4.new_output("display_data", data=data)]
 
 

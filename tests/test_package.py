@@ -120,7 +120,7 @@ import torch
 before = time.process_time()
 import course_utils
 for name, home in course_utils._HOME_OF.items():
-    if home not in ("plots", "widgets", "teaching"):
+    if home not in ("display", "widgets", "teaching"):
         getattr(course_utils, name)
 print(time.process_time() - before)
 """

@@ -5,14 +5,14 @@ import dataclasses
 import ipywidgets
 import pytest
 
-from course_utils import Callback, fit, plots, widgets
+from course_utils import Callback, display, fit, plots, widgets
 
 
 @pytest.fixture
 def shown(monkeypatch):
     """What was displayed, in order: (bundle, metadata)."""
     displayed = []
-    for module in (widgets, plots):
+    for module in (widgets, display):
         monkeypatch.setattr(module, "display", lambda data, metadata, raw: displayed.append((data, metadata)))
     return displayed
 
@@ -25,7 +25,7 @@ def test_an_explorer_shows_a_still_picture_and_its_description(shown):
     widgets.explore(draw, "A bar.", height=widgets.slider("height", 1, 5, 2))
     data, metadata = shown[0]
     assert data["text/plain"] == "A bar."
-    assert data["image/png"] == plots.png(draw(2))
+    assert data["image/png"] == display.png(draw(2))
     assert metadata == {"image/png": {"alt": "A bar."}}
     view = data[widgets.WIDGET_VIEW]
     assert (view.keys(), view["version_major"], view["version_minor"]) == (
@@ -47,11 +47,11 @@ def test_what_its_controls_offer_belongs_to_what_is_compared(shown):
         width=widgets.dropdown("width", ["thin", "thick", "thicker"], "thick"),
         name=widgets.dropdown("name", {"A": 1, "B": 2}),
     )
-    assert shown[0][0][plots.STRUCTURE] == plots.structure(draw_three(2, "thick", 1), True) | {
+    assert shown[0][0][display.STRUCTURE] == display.structure(draw_three(2, "thick", 1), True) | {
         "controls": ["height: 1 to 5, first 2", "width: thin, thick, thicker, first thick", "name: A, B, first A"],
         "at their ends": [
-            plots.structure(draw_three(1, "thin", 1), True),
-            plots.structure(draw_three(5, "thicker", 2), True),
+            display.structure(draw_three(1, "thin", 1), True),
+            display.structure(draw_three(5, "thicker", 2), True),
         ],
     }
 
@@ -64,9 +64,9 @@ def test_an_explorer_that_cannot_draw_an_end_of_a_slider_says_so_at_once(shown):
 def test_moving_a_slider_draws_the_picture_anew(shown):
     box = widgets.explore(draw, "A bar.", height=widgets.slider("height", 1, 5))
     slider, picture = box.children
-    assert picture.value == plots.png(draw(1))
+    assert picture.value == display.png(draw(1))
     slider.value = 4
-    assert picture.value == plots.png(draw(4))
+    assert picture.value == display.png(draw(4))
 
 
 def test_every_control_is_observed_and_handed_over_by_name(shown):
@@ -77,7 +77,7 @@ def test_every_control_is_observed_and_handed_over_by_name(shown):
         draw_two, "Bars.", left=widgets.slider("left", 0, 9, 1), right=widgets.slider("right", 0, 9, 2)
     )
     box.children[1].value = 7
-    assert box.children[2].value == plots.png(draw_two(left=1, right=7))
+    assert box.children[2].value == display.png(draw_two(left=1, right=7))
 
 
 def test_a_slider_begins_at_its_lowest_value_unless_told_otherwise():
@@ -121,8 +121,8 @@ def test_live_training_counts_steps_and_draws_the_curve(shown, recipe):
     assert (live.bar.desc, live.bar.unit) == (recipe.name, "step")
     (widget, _), (curve, _) = shown
     assert "progress bar" in widget["text/plain"]
-    assert curve["image/png"] == live.picture.value == plots.png(widgets.loss_curve(run.step_losses, recipe.steps))
-    assert curve[plots.STRUCTURE]["measured"]
+    assert curve["image/png"] == live.picture.value == display.png(widgets.loss_curve(run.step_losses, recipe.steps))
+    assert curve[display.STRUCTURE]["measured"]
     assert live.picture.comm is None  # closed: the curve stays as a picture
 
 

@@ -18,7 +18,7 @@ import nbformat
 from nbformat.v4 import new_output
 from sphinx.cmd.build import main as sphinx_build
 
-from course_utils.plots import STRUCTURE
+from course_utils.display import STRUCTURE
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "build" / "site-source"

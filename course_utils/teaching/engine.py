@@ -20,7 +20,7 @@ from typing import Any
 from IPython import get_ipython
 from torch import Tensor, nn
 
-from .. import plots
+from .. import display, plots
 from ..errors import InputError
 from .comparison import brief, difference, tables
 from .trials import Trial, carry_out
@@ -110,7 +110,7 @@ def check(exercise_id: str, answer: Any) -> Result:
         _results[exercise_id] = result  # what has passed once stays so, while other ways are tried
     print(f"{_mark(result)} {result.message}")
     if result.compared is not None and get_ipython() is not None:
-        plots.show(plots.comparison(*result.compared), alt="The expected table, yours, and the places that differ.")
+        display.show(plots.comparison(*result.compared), alt="The expected table, yours, and the places that differ.")
     return result
 
 
