@@ -47,14 +47,13 @@ from course_utils import (
     Recipe,
     SubstringTask,
     climb,
-    count_errors,
+    count_into,
     count_parameters,
     fit,
     load_certificate,
     load_checkpoint,
     load_model,
     record_path,
-    save_certificate,
     save_checkpoint,
     seconds,
     sha256_of,
@@ -65,7 +64,6 @@ from course_utils.ladder import CAPTURED
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "gpu"
-SECONDS_BETWEEN_SAVES = 20  # of a count
 # As scaling.py does on a CPU, and farther: a GPU has room for more.
 FARTHER = {"batch_size": 16_384, "hidden_dim": 2_048}
 LEVERS = {name: (first, FARTHER.get(name, last), told) for name, (first, last, told) in scaling.LEVERS.items()}
@@ -365,31 +363,23 @@ def large_count(plan: Plan) -> dict:
 def counted(plan: Plan, checkpoint: Path, task: SubstringTask, name: str, one_block: bool = False) -> dict:
     """The certificate as plain data, but for its failures. At the deadline NotDoneError; what was counted is saved."""
     path = plan.folder / f"{name}.json"
-    kept = load_certificate(path, checkpoint) if path.exists() else None
+    so_far = load_certificate(path, checkpoint) if path.exists() else None
     shard = (1, task.size // 9**5) if one_block else (1, 1)
-    saved = time.monotonic()
 
-    def keep(certificate: Certificate, n_inputs: int) -> None:
-        nonlocal kept, saved
-        kept = certificate
-        if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:  # a machine that is lent may be taken back
-            save_certificate(kept, path)
-            saved = time.monotonic()
-        if time.monotonic() > plan.deadline and still_to_count(task, shard, kept.pieces):
-            raise NotDoneError(f"{kept.inputs:,} of {task.size:,} inputs are counted; call again and it goes on.")
+    def stop_at_the_deadline(certificate: Certificate, n_inputs: int) -> None:
+        if time.monotonic() > plan.deadline and still_to_count(task, shard, certificate.pieces):
+            done = f"{certificate.inputs:,} of {task.size:,} inputs are counted"
+            raise NotDoneError(f"{done}; call again and it goes on.")
 
-    try:
-        certificate = count_errors(
-            load_model(checkpoint, plan.device),
-            task,
-            shard=shard,
-            so_far=kept,
-            sha256=sha256_of(checkpoint),
-            on_block=keep,
-        )
-    finally:  # at the deadline and after an interrupt, too
-        if kept is not None:
-            save_certificate(kept, path)
+    certificate = count_into(
+        path,
+        load_model(checkpoint, plan.device),
+        task,
+        shard=shard,
+        so_far=so_far,
+        sha256=sha256_of(checkpoint),
+        on_block=stop_at_the_deadline,
+    )
     data = certificate.as_dict()
     del data["failures"]
     return data | {"inputs a second": certificate.inputs / certificate.seconds}

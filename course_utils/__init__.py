@@ -64,6 +64,7 @@ _HOMES = {
         "PrefixTree",
         "WholeCalls",
         "count_errors",
+        "count_into",
         "feed_back",
         "load_certificate",
         "margins",

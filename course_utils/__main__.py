@@ -10,7 +10,6 @@ import math
 import os
 import re
 import sys
-import time
 from pathlib import Path
 
 try:
@@ -36,7 +35,7 @@ try:
     )
     from .verification import (
         Certificate,
-        count_errors,
+        count_into,
         load_certificate,
         merge,
         save_certificate,
@@ -49,7 +48,6 @@ except KeyboardInterrupt:  # PyTorch takes seconds to load
 MOST_EXAMPLES = 1_000_000  # whose outputs, all kept, take a gigabyte
 FEW_ENOUGH_TO_PRINT = 8  # validation examples
 INTERRUPTED, CLOSED_PIPE = 130, 141  # what a shell reports for Ctrl-C and for a pipe that nobody reads
-SECONDS_BETWEEN_SAVES = 20  # of a count
 HOW_TO_COUNT = {"length": None, "shard": "1/1", "resume": False, "device": "auto"}  # unless verify is told otherwise
 
 
@@ -189,7 +187,7 @@ def _refuse_how_to_count(options: argparse.Namespace) -> None:
 def _count(options: argparse.Namespace, task: SubstringTask, sha256: str, out: Path) -> Certificate | None:
     """Count the shard asked for, or this process's part of it under torchrun; None when interrupted.
 
-    What was counted is saved now and then. Each process keeps a file of its own, and the first gets the sum.
+    Each process keeps a file of its own, and the first gets the sum.
     Raises InputError where the checkpoint is no longer the one with this SHA-256, and KeyboardInterrupt where nothing
     was counted before the interrupt.
     """
@@ -197,35 +195,29 @@ def _count(options: argparse.Namespace, task: SubstringTask, sha256: str, out: P
     shard = (number - 1) * n_processes() + rank() + 1, n_shards * n_processes()
     _refuse_other_processes(out)
     out = _file_of_process(out, rank() + 1)
-    kept = load_certificate(out, options.checkpoint) if out.exists() else None
-    left = _inputs_in(still_to_count(task, shard, kept.pieces if kept else []))
+    so_far = load_certificate(out, options.checkpoint) if out.exists() else None
+    left = _inputs_in(still_to_count(task, shard, so_far.pieces if so_far else []))
     in_all = _inputs_in(still_to_count(task, shard, []))
     model = load_model(options.checkpoint, device_of_process(options.device))
     if sha256_of(options.checkpoint) != sha256:
         raise InputError(f"{options.checkpoint} was changed while it was read: verify it when its training is over.")
-    saved_at = time.monotonic()
-
-    def keep(certificate: Certificate, n_inputs: int) -> None:
-        nonlocal kept, saved_at
-        kept = certificate
-        bar.update(n_inputs)
-        if time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
-            save_certificate(kept, out)
-            saved_at = time.monotonic()
-
     try:
         with tqdm(total=in_all, initial=in_all - left, unit="input", unit_scale=True, disable=rank() > 0) as bar:
-            kept = count_errors(model, task, shard=shard, so_far=kept, sha256=sha256, on_block=keep)
-        save_certificate(kept, out)
-    except BaseException as error:  # whatever ends a count, what was counted is kept
-        if kept is None:
-            raise
-        save_certificate(kept, out)
-        if not isinstance(error, KeyboardInterrupt):
+            certificate = count_into(
+                out,
+                model,
+                task,
+                shard=shard,
+                so_far=so_far,
+                sha256=sha256,
+                on_block=lambda _, n_inputs: bar.update(n_inputs),
+            )
+    except KeyboardInterrupt:
+        if not out.exists():
             raise
         print(f"course_utils: interrupted; what was counted is in {out}, and --resume goes on.", file=sys.stderr)
         return None
-    return merge(gather(kept))
+    return merge(gather(certificate))
 
 
 def _file_of_process(out: Path, number: int) -> Path:

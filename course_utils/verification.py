@@ -47,6 +47,7 @@ BLOCK_DIGITS = 5  # inputs are counted in blocks that differ in their last five 
 CHUNK_DIGITS = {"cpu": 3}  # of these, how many are decoded in one go: 729 inputs stay in a core's cache
 SAFETY = 100  # a margin counts as settled when it is this many times the largest difference of arithmetic
 FAILURES_KEPT = 1000
+SECONDS_BETWEEN_SAVES = 20  # of a count: its machine may be taken away
 FED_BACK_AT_ONCE = 128  # failures in a batch, and as many fresh examples
 FIRST_RATE = 2e-3  # of learning from them
 SAMPLE_PER_PAIR = 40  # inputs of each pair on which kinds of arithmetic are compared
@@ -537,6 +538,37 @@ def count_errors(
             )
             on_block(certificate, block_size)
     return certificate
+
+
+def count_into(
+    path: str | Path,
+    model: nn.Module,
+    task: SubstringTask,
+    *,
+    shard: tuple[int, int] = (1, 1),
+    so_far: Certificate | None = None,
+    sha256: str | None = None,
+    on_block: Callable[[Certificate, int], None] = lambda certificate, n_inputs: None,
+) -> Certificate:
+    """As `count_errors`, with the certificate saved at the path now and then, and whatever ends the count."""
+    kept, saved_at = so_far, time.monotonic()
+
+    def keep(certificate: Certificate, n_inputs: int) -> None:
+        nonlocal kept, saved_at
+        kept = certificate
+        if time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
+            save_certificate(kept, path)
+            saved_at = time.monotonic()
+        on_block(certificate, n_inputs)
+
+    try:
+        kept = count_errors(model, task, shard=shard, so_far=so_far, sha256=sha256, on_block=keep)
+        save_certificate(kept, path)
+    except BaseException:  # an interrupt, too, and one that comes while it is saved
+        if kept is not None:
+            save_certificate(kept, path)
+        raise
+    return kept
 
 
 def _block_size(task: SubstringTask) -> int:

@@ -20,4 +20,4 @@ def test_exit_is_survived_and_a_picture_drawn():
     for cell in notebook.cells[1:3]:
         assert "tries to end the program" in cell.outputs[0].text
     assert "image/png" in notebook.cells[3].outputs[1].data
-    assert notebook.cells[4].outputs[0].text.startswith("1.1  not yet")
+    assert notebook.cells[4].outputs[0].text.startswith("✗ 1.1  not yet")
