@@ -435,7 +435,7 @@ def test_whole_numbers_of_any_type_are_accepted(change):
 def test_numbers_of_half_precision_can_be_drawn_beside_others(monkeypatch):
     monkeypatch.setattr(engine, "get_ipython", lambda: True)
     shown = []
-    monkeypatch.setattr(engine.plots, "show", lambda figure, alt: shown.append(figure))
+    monkeypatch.setattr(engine.display, "show", lambda figure, alt: shown.append(figure))
     result = check("3.3", lambda *arguments: torch.zeros(2, 3, dtype=torch.bfloat16))
     assert not result.passed
     assert comparison.tables(torch.ones(2, 3), torch.zeros(2, 3, dtype=torch.bfloat16))[1].dtype == torch.float32
