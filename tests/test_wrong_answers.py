@@ -2,11 +2,13 @@
 
 import copy
 import math
+import random
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from course_utils import SubstringTask, token_loss
 from course_utils.teaching import EXERCISES, check
@@ -831,6 +833,105 @@ def seeded_before_each_call(model, source, target):
     return "dropout-always-on", not torch.equal(*answers)
 
 
+def sampled(starts, room, digits=(1, 10)):
+    """A sampler by `rand`, with targets of its own: `room` says how many lengths a start leaves."""
+
+    def answer(n, generator):
+        start = (torch.rand(n, 1, generator=generator) * starts).long()
+        length = 2 + (torch.rand(n, 1, generator=generator) * room(start)).long()
+        table = torch.randint(*digits, (n, 8), generator=generator)
+        places = torch.arange(8)
+        moved = table.gather(1, (start + places).clamp(max=7))
+        return torch.cat([start, length, table], dim=1), torch.where(places < length, moved, 0)
+
+    return answer
+
+
+class OneLayer(nn.Module):
+    """Nothing is said of n_layers, nor are the embeddings dropped; `options` are further ones of the GRU."""
+
+    def __init__(self, input_dim, emb_dim, hidden_dim, _n_layers, dropout, **options):
+        super().__init__()
+        self.embedding = nn.Embedding(input_dim, emb_dim)
+        self.rnn = nn.GRU(emb_dim, hidden_dim, batch_first=True, **(options or {"dropout": dropout}))
+
+    def forward(self, source):
+        return self.rnn(self.embedding(source))[1]
+
+
+class OneLayerWithoutItsDropout(OneLayer):
+    def __init__(self, *sizes):
+        super().__init__(*sizes, num_layers=1)
+        self.dropout = nn.Dropout(sizes[-1])
+
+    def forward(self, source):
+        return self.rnn(self.dropout(self.embedding(source)))[1]
+
+
+class PacksWhatIsNotZero(Encoder):
+    def forward(self, source):
+        lengths = (source != 0).sum(1).clamp(min=1)
+        packed = pack_padded_sequence(
+            self.dropout(self.embedding(source)), lengths, batch_first=True, enforce_sorted=False
+        )
+        return self.rnn(packed)[1]
+
+
+class PacksWithoutDropout(Encoder):
+    def forward(self, source):
+        lengths = [source.shape[1]] * len(source)
+        return self.rnn(pack_padded_sequence(self.embedding(source), lengths, batch_first=True))[1]
+
+
+class CallsByKeywordWithoutDropout(Encoder):
+    def forward(self, source):
+        return self.rnn(hx=None, input=self.embedding(source))[1]
+
+
+def steps_seeded_by(seeds_of):
+    """A generator for each step; `seeds_of` makes of the run's seed a function that gives one seed after the other."""
+
+    def answer(task, n_epochs, steps, batch_size, seed):
+        next_seed = seeds_of(seed)
+        for _ in range(n_epochs * steps):
+            yield task.sample(batch_size, torch.Generator().manual_seed(next_seed()))
+
+    return answer
+
+
+def drawn_by_python(n_seeds):
+    def seeds_of(seed):
+        rng = random.Random(seed)
+        return lambda: rng.randrange(n_seeds)
+
+    return seeds_of
+
+
+def drawn_by_torch(n_seeds):
+    def seeds_of(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return lambda: torch.randint(2**40, (), generator=generator).item() % n_seeds
+
+    return seeds_of
+
+
+def samples_by_a_name_that_is_not_there(task, n_epochs, steps, batch_size, seed):
+    return [task.sample(n_examples=batch_size, generator=torch.Generator().manual_seed(seed))]
+
+
+def step_clipped(parameters_of, norm):
+    def answer(model, optimizer, source, target):
+        model.train()
+        optimizer.zero_grad()
+        loss = token_loss(model(source, target, 1.0), target)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters_of(model), norm)
+        optimizer.step()
+        return loss
+
+    return answer
+
+
 def changes_nothing(model, source, target):
     changed = target.clone()
     changed[:, -1] = target[:, -1]
@@ -1274,7 +1375,7 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("6.2", padded_on(0, 2, 8), "It gives lengths above 6, and the sources have 6 tokens: does padding count?"),
         ("6.2", padded_on(2, 0, 6), "Two of its calls with the same lengths differ in tokens that are no padding."),
         ("6.2", padded_on(0, 2, 6, train=True), "Some of its calls are in training mode."),
-        ("6.2", as_the_encoders_own_gru_would, "finds the bug, and it is not there. What would tell it from the"),
+        ("6.2", as_the_encoders_own_gru_would, "finds the bug, and it is not there. It reads padding as well, but"),
         ("6.2", finds_padding_harmless, "In a healthy one it finds it: is it the wrong way round?"),
         ("6.5", another_target, "All its losses are of the same logits."),
         ("6.6", all_scores_in_another_order, "All its calls give the same exact match. What else does it compare?"),
@@ -1305,6 +1406,49 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("5.7", lambda source: SHORT.solve(source).float(), "whole numbers (2187, 4), not (2187, 4), torch.float32"),
         ("5.7", lambda source: "tokens", "whole numbers (2187, 4), not what makes no table"),
         ("5.7", lambda source: print(), "it gives back None"),
+        (
+            "4.1",
+            step_clipped(lambda model: model.parameters(), 0.1),
+            "to which number do you clip, and which parameters?",
+        ),
+        ("4.1", step_clipped(lambda model: model.encoder.parameters(), 1.0), "to which number do you clip, and which"),
+        (
+            "4.2",
+            steps_seeded_by(drawn_by_python(10)),
+            "not yet:\nRuns with the seeds 7 and 14 share whole batches. Your",
+        ),
+        (
+            "4.2",
+            steps_seeded_by(drawn_by_torch(100)),
+            "not yet:\nRuns with the seeds 7 and 9 share whole batches. Your",
+        ),
+        ("4.2", steps_seeded_by(drawn_by_torch(10)), "so small a set that two steps meet in it."),
+        ("4.2", steps_seeded_by(drawn_by_python(1000)), "seeds 7 and 49 share whole batches. Batch 1 of"),
+        ("4.2", epochs_seeded_by(lambda seed, epoch: epoch + seed % 2), "so small a set that two runs meet in it."),
+        ("4.2", epochs_seeded_by(lambda seed, epoch: seed**epoch), "are products, or powers, of the run's seed"),
+        ("4.2", epochs_seeded_by(lambda seed, epoch: seed - epoch), "batch 1 of the one is batch 4 of the other."),
+        ("4.2", epochs_seeded_by(lambda seed, epoch: seed ^ epoch), "if that with 4 is an epoch longer. Batch 4"),
+        ("4.2", epochs_seeded_by(lambda seed, epoch: 1000 * seed + epoch % 2), "9 of a run is its batch 1 once more."),
+        ("4.2", samples_by_a_name_that_is_not_there, "TypeError: SubstringTask.sample() got an unexpected keyword"),
+        ("1.5", sampled(6, lambda start: 8 - start), "Your length can be one too long for its start. How many lengths"),
+        (
+            "1.5",
+            sampled(6, lambda start: 8 - start, (0, 10)),
+            "Your length can be one too long for its start. How many",
+        ),
+        ("1.5", sampled(6, lambda start: 7), "You draw the length without looking at the start"),
+        ("1.5", sampled(6, lambda start: 9 - start), "the start leaves less room than its length takes"),
+        (
+            "1.5",
+            sampled(5, lambda start: 7 - start),
+            "The last start is missing: how many starts are there from 0 to 5?",
+        ),
+        ("1.5", sampled(6, lambda start: 7 - start, (1, 9)), "The largest digit is missing: how many digits are there"),
+        ("2.3", OneLayer, "2.3 not yet: The dropout on the embeddings is missing."),
+        ("2.3", OneLayerWithoutItsDropout, "2.3 not yet: The GRU is not told about dropout."),
+        ("2.3", PacksWhatIsNotZero, "You pack the sources as if some ended early."),
+        ("2.3", PacksWithoutDropout, "2.3 not yet: The dropout on the embeddings is missing."),
+        ("2.3", CallsByKeywordWithoutDropout, "2.3 not yet: The dropout on the embeddings is missing."),
         ("5.1", counts_in_two_bases, "You count in two bases, 9 and 10"),
         ("5.1", chooses_the_pair_by_the_remainder, "From one number to the next, your pair changes."),
         (

@@ -845,17 +845,17 @@ def _check_rows_differ(source: Tensor, draw: Callable) -> None:
     start, digits = source[:, 0], source[:, 2:]
     if (start == start[0]).all():
         raise WrongAnswer("All rows have the same start.")
-    lengths = _lengths_by_start(source)
+    lengths = _lengths_by_start(start, source[:, 1])
     if all(len(found) == 1 for found in lengths.values()):
-        if all(_lengths_by_start(draw(torch.Generator().manual_seed(seed))[0]) == lengths for seed in (12, 13)):
+        others = [draw(torch.Generator().manual_seed(seed))[0] for seed in (12, 13)]
+        if all(_lengths_by_start(other[:, 0], other[:, 1]) == lengths for other in others):
             raise WrongAnswer("Rows with the same start always have the same length.")
         raise WrongAnswer("In a batch all rows with the same start have the same length.")
     if (digits == digits[0]).all():
         raise WrongAnswer("All rows have the same digits.")
 
 
-def _lengths_by_start(source: Tensor) -> dict[int, list[int]]:
-    start, length = source[:, 0], source[:, 1]
+def _lengths_by_start(start: Tensor, length: Tensor) -> dict[int, list[int]]:
     return {int(place): length[start == place].unique().tolist() for place in start.unique()}
 
 
@@ -865,7 +865,17 @@ def _check_ranges_of_pairs(start: Tensor, length: Tensor) -> None:
     if length.min() < SHORTEST_SUBSTRING:
         raise WrongAnswer(f"The shortest length is {SHORTEST_SUBSTRING}; yours is {length.min()}.")
     if (start + length).max() > TASK.n_digits:
-        raise WrongAnswer("A substring ends beyond the last digit: the start leaves less room than its length takes.")
+        raise WrongAnswer(_ends_beyond(start, length))
+
+
+def _ends_beyond(start: Tensor, length: Tensor) -> str:
+    """How the lengths that are too long come about, as far as a batch shows it."""
+    lengths = _lengths_by_start(start, length)
+    if all(found == list(range(SHORTEST_SUBSTRING, TASK.n_digits - place + 2)) for place, found in lengths.items()):
+        return f"Your length can be one too long for its start. How many lengths does start {LARGEST_START} leave?"
+    if all(found == lengths[int(start[0])] for found in lengths.values()):
+        return "A substring ends beyond the last digit: each start comes with the same lengths as every other one."
+    return "A substring ends beyond the last digit: the start leaves less room than its length takes."
 
 
 def _check_range_of_digits(digits: Tensor) -> None:
@@ -1075,7 +1085,8 @@ register(
             Mistake(
                 "start-never-five",
                 _sampler_as(start=lambda draw, n: draw(0, 5)),
-                "The last start is missing: the upper end of randint is left out.",
+                "The last start is missing: how many starts are there from 0 to 5? (`randint` leaves out its upper "
+                "end.)",
             ),
             Mistake(
                 "length-without-start",
@@ -1100,7 +1111,8 @@ register(
             Mistake(
                 "start-never-zero",
                 _sampler_as(start=lambda draw, n: draw(1, 6)),
-                "The first start is missing: randint draws its lower end, too.",
+                "The first start is missing: which is the smallest number that you can draw? (`randint` draws its "
+                "lower end, too.)",
             ),
             Mistake(
                 "start-cut-to-fit",
@@ -1142,7 +1154,8 @@ register(
             Mistake(
                 "nine-missing",
                 _sampler_as(digits=lambda draw, n: draw(1, 9, (n, 8))),
-                "The largest digit is missing: the upper end of randint is left out.",
+                "The largest digit is missing: how many digits are there from 1 to 9? (`randint` leaves out its upper "
+                "end.)",
             ),
             Mistake(
                 "one-row-of-digits",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as dropout_always
 from torch.nn.functional import one_hot
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..model import Encoder
 from .comparison import difference, one_tensor
@@ -521,8 +521,7 @@ def _encoder_trial(answer: Callable, arguments: tuple) -> dict[str, object]:
     mine = answer(*sizes, 0.0)
     _load(mine, canonical)
     mine.eval()
-    read = []  # what reaches the GRU
-    mine.rnn.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].detach()))
+    read = _read_by(mine.rnn)
     with left_as_found(mine):
         hidden = mine(source)
     if hidden is None:
@@ -539,6 +538,18 @@ def _encoder_trial(answer: Callable, arguments: tuple) -> dict[str, object]:
         outcome["the gradient that reaches the embeddings"] = "none" if gradient is None else gradient
         _check_dropout(answer)
     return outcome
+
+
+def _read_by(rnn: nn.Module) -> list[Tensor]:
+    """What reaches the GRU from now on, call by call, by position or by name; of a packed sequence, its numbers."""
+    read = []
+
+    def note(_: nn.Module, inputs: tuple, named: dict) -> None:
+        first = [*inputs, *(named[name] for name in ("input", *named) if name in named)][:1]
+        read.extend(one.data for one in first if isinstance(one, (Tensor, PackedSequence)))
+
+    rnn.register_forward_pre_hook(note, with_kwargs=True)
+    return read
 
 
 def _check_calls_agree(one: Tensor, other: Tensor, read: list[Tensor]) -> None:
@@ -577,8 +588,7 @@ def _check_dropout(answer: Callable) -> None:
         raise WrongAnswer("In eval mode two calls give different states: dropout must be off there.")
     with torch.no_grad():
         mine.embedding.weight.fill_(1)
-    seen = []
-    mine.rnn.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    seen = _read_by(mine.rnn)
     state = mine.train()(source)
     if not mine.training:
         raise WrongAnswer("In training mode your encoder switches itself to eval mode.")
@@ -636,6 +646,12 @@ def _encoder_as(
 def _state_as(change: Callable) -> type[nn.Module]:
     """An encoder that does something to its state before it gives it back."""
     return _encoder_as(lambda self, source: change(self.rnn(self.dropout(self.embedding(source)))[1]))
+
+
+def _zeros_for_padding(self: nn.Module, source: Tensor, enforce_sorted: bool = False) -> Tensor:
+    lengths = (source != 0).sum(dim=1).clamp(min=1)
+    embedded = self.dropout(self.embedding(source))
+    return self.rnn(pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=enforce_sorted))[1]
 
 
 def _encoders() -> list[tuple]:
@@ -706,12 +722,12 @@ register(
             Mistake(
                 "embeddings-not-dropped",
                 _encoder_as(lambda self, source: self.rnn(self.embedding(source))[1]),
-                "The states are right, but the dropout on the embeddings is missing.",
+                "The dropout on the embeddings is missing.",
             ),
             Mistake(
                 "no-dropout-between-layers",
                 _encoder_as(between=0.0),
-                "The states are right, but the GRU is not told about dropout.",
+                "The GRU is not told about dropout.",
             ),
             Mistake(
                 "dropout-never-off",
@@ -774,6 +790,13 @@ register(
                 _encoder_as(table=partial(nn.Embedding, padding_idx=0)),
                 "The states are right, but row 0 of your table gets no gradient. Is 0 declared as padding? Here it is "
                 "a token like any other.",
+            ),
+            Mistake(
+                "zeros-for-padding",
+                _encoder_as(_zeros_for_padding),
+                "You pack the sources as if some ended early. Here every source is as long as its row, and 0 is a "
+                "token like any other: a valid start, for one.",
+                also=(_encoder_as(partial(_zeros_for_padding, enforce_sorted=True)),),
             ),
             Mistake(
                 "another-kind-of-cell",

@@ -1073,7 +1073,7 @@ register(
             Mistake(
                 "largest-over-another-axis",
                 _decode_as(choose=lambda logits: logits.argmax(1)),
-                "The ten logits of a token lie along the last axis. You look for the largest along another.",
+                "The logits of a token lie along the last axis. You look for the largest along another.",
             ),
             Mistake(
                 "largest-of-all",
@@ -1647,7 +1647,7 @@ register(
                 "token-without-its-axis",
                 _forced_as(true_token=lambda target, t: target[:, t]),
                 "A token that your decoder reads has no axis of steps. It takes tokens (B, 1): the start token, the "
-                "true ones and the guesses.",
+                "true ones, each a column of the target and not a row, and the guesses.",
             ),
             Mistake(
                 "another-start-token",

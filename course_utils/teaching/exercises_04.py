@@ -27,6 +27,7 @@ UNLIKELY_SEED = 733_190  # which nobody else hands to PyTorch's own generator
 OTHER_SEEDS = (14, 9, 8, 49, 71, 107, 1007)
 MANY_EPOCHS = 12
 LONGEST_RUN = 1_000_000  # epochs; seeds that meet only in a longer one do no harm
+SMALL_SET = 256  # seeds; a run with seed 1007 begins from smaller ones only where they are drawn from few
 SECOND_LOOK = 2.5  # by so much a network's loss is worse when it is measured again
 TASK_LENGTH = 10  # with so many inputs, no example comes twice by chance
 
@@ -110,6 +111,10 @@ def _clip_each(model: Seq2Seq) -> None:
 def _clip_each_part(model: Seq2Seq) -> None:
     for part in (model.encoder, model.decoder):
         nn.utils.clip_grad_norm_(part.parameters(), GRADIENT_CLIP)
+
+
+def _clip_to(norm: float) -> Callable:
+    return lambda model: nn.utils.clip_grad_norm_(model.parameters(), norm)
 
 
 def _scale_always(model: Seq2Seq) -> None:
@@ -282,6 +287,17 @@ register(
                 also=(_step_as(clip=_clip_each_part),),
             ),
             Mistake(
+                "clipped-otherwise",
+                _step_as(clip=_clip_to(0.1)),
+                "Your step is another than with a gradient clipped to a norm of at most 1: to which number do you "
+                "clip, and which parameters?",
+                also=(
+                    *(_step_as(clip=_clip_to(norm)) for norm in (0.01, 0.25, 0.5, 2.0)),
+                    _step_as(clip=lambda model: nn.utils.clip_grad_norm_(model.encoder.parameters(), GRADIENT_CLIP)),
+                    _step_as(clip=lambda model: nn.utils.clip_grad_norm_(model.decoder.parameters(), GRADIENT_CLIP)),
+                ),
+            ),
+            Mistake(
                 "always-scaled",
                 _step_as(clip=_scale_always),
                 "You bring every gradient to norm 1. One that is smaller stays as it is.",
@@ -408,7 +424,48 @@ def _task_that_notes(seeds: list[int], length: int) -> SubstringTask:
                 seeds.append(generator.initial_seed())
             return super().sample(n, generator, device)
 
+    Task.__name__ = Task.__qualname__ = SubstringTask.__name__  # which Python's own messages then show
+    Task.sample.__qualname__ = SubstringTask.sample.__qualname__
     return Task(length)
+
+
+def _begins_from_products(seed: int, begun: list[int]) -> bool:
+    powers = {seed**n for n in range(len(begun) + 1)}
+    return all(one % seed == 0 for one in begun) or powers.issuperset(begun)
+
+
+def _why_they_meet(begun: dict[int, list[int]], seed: int, first: list[Tensor], other: list[Tensor]) -> str:
+    """What is seen of it that runs with the seeds 7 and `seed` share batches; `begun` has the seeds of each run."""
+    pair = {one: begun[one] for one in (7, seed)}
+    known = all(len(begun[one]) >= len(came) for one, came in ((7, first), (seed, other)))
+    if known and not set(begun[7]).isdisjoint(begun[seed]):
+        if all(_begins_from_products(*run) for run in pair.items()):
+            return "Both begin from multiples, or powers, of their own seeds."
+        if max(max(run, default=SMALL_SET) for run in begun.values()) < SMALL_SET and not _same_are_added(pair):
+            return (
+                "Your seeds come from so small a set that two runs meet in it. One generator for the whole run cannot."
+            )
+    places = next((i, j) for j, two in enumerate(other, 1) for i, one in enumerate(first, 1) if torch.equal(one, two))
+    what = "Both add the same numbers to their own seeds: batch" if _same_are_added(pair) else "Batch"
+    return f"{what} {places[0]} of the one is batch {places[1]} of the other."
+
+
+def _same_are_added(begun: dict[int, list[int]]) -> bool:
+    added = [[one - seed for one in run] for seed, run in begun.items()]
+    return bool(added[0]) and all(one == two for one, two in zip(*added, strict=False))
+
+
+def _refuse_repetition(first: list[Tensor], steps: int, begun: list[int]) -> None:
+    """WrongAnswer where a batch comes twice in a run."""
+    if steps > 1 and torch.equal(first[0], first[1]):
+        raise WrongAnswer("The second step brings the very examples of the first.")
+    if all(torch.equal(one, two) for one, two in zip(first[:steps], first[steps : 2 * steps], strict=True)):
+        raise WrongAnswer("The second epoch brings the very examples of the first.")
+    again = next(((i, j) for j in range(len(first)) for i in range(j) if torch.equal(first[i], first[j])), None)
+    if again is not None:
+        few = len(begun) >= len(first) and 7 not in begun and max(begun) < SMALL_SET
+        why = " Your seeds come from so small a set that two steps meet in it. One generator for the whole run cannot."
+        raise WrongAnswer(f"Batch {again[1] + 1} of a run is its batch {again[0] + 1} once more.{why if few else ''}")
 
 
 def _refuse_even_spacing(run: list[int], next_run: list[int]) -> None:
@@ -430,6 +487,7 @@ def _refuse_even_spacing(run: list[int], next_run: list[int]) -> None:
 def _freshness(answer: Callable, arguments: tuple) -> bool:
     length, n_epochs, steps, batch_size = arguments
     begun: list[int] = []  # the seeds from which a run's generators have begun
+    begun_by: dict[int, list[int]] = {}  # the same, by the run's own seed
     task = _task_that_notes(begun, length)
 
     def batches(seed: int, n_epochs: int = n_epochs) -> Iterator[tuple[Tensor, Tensor]]:
@@ -440,6 +498,7 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
 
     def sources(seed: int, n_epochs: int = n_epochs) -> list[Tensor]:
         came = []
+        begun.clear()
         for batch in islice(batches(seed, n_epochs), n_epochs * steps + 1):
             torch.rand(3)  # a run is not to depend on what else is drawn meanwhile
             came.append(_source_of(batch, task, batch_size).clone())
@@ -448,14 +507,12 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
             raise WrongAnswer(
                 f"{n_epochs} epochs of {steps} steps should bring {n_epochs * steps} batches, not {found}."
             )
+        begun_by[seed] = [*begun]
         return came
 
     own_seed = torch.initial_seed()
     first, again, others = sources(7), sources(7), {seed: sources(seed) for seed in OTHER_SEEDS}
-    if any(torch.equal(first[0], batch) for batch in first[1:steps]):
-        raise WrongAnswer("The second step brings the very examples of the first.")
-    if any(torch.equal(one, batch) for place, one in enumerate(first) for batch in first[:place]):
-        raise WrongAnswer("The second epoch brings the very examples of the first.")
+    _refuse_repetition(first, steps, begun_by[7])
     if length == TASK_LENGTH and len(torch.cat(first).unique(dim=0)) < n_epochs * steps * batch_size:
         raise WrongAnswer("Some examples come more than once in a run.")
     if not all(torch.equal(one, two) for one, two in zip(first, again, strict=True)):
@@ -464,11 +521,14 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
         if all(torch.equal(one, two) for one, two in zip(first, other, strict=True)):
             raise WrongAnswer("Another seed, and the examples are the same.")
         if any(torch.equal(one, two) for one in first for two in other):
-            raise WrongAnswer(f"Runs with the seeds 7 and {seed} share whole batches.")
+            why = _why_they_meet(begun_by, seed, first, other)
+            raise WrongAnswer(f"Runs with the seeds 7 and {seed} share whole batches. {why}")
     seed = 7 * n_epochs // (n_epochs + 1)  # where epochs are numbered through, its longer run meets seed 7's first one
-    if any(torch.equal(one, two) for one in first for two in sources(seed, n_epochs + 1)):
+    longer = sources(seed, n_epochs + 1)
+    if any(torch.equal(one, two) for one in first for two in longer):
+        why = _why_they_meet(begun_by, seed, first, longer)
         raise WrongAnswer(
-            f"Runs with the seeds 7 and {seed} share whole batches, if that with {seed} is an epoch longer."
+            f"Runs with the seeds 7 and {seed} share whole batches, if that with {seed} is an epoch longer. {why}"
         )
     if torch.initial_seed() != own_seed:
         raise WrongAnswer(
@@ -476,11 +536,7 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
             "disturbs all that draw from it. Make a `torch.Generator` instead."
         )
     if n_epochs == MANY_EPOCHS:  # in fewer, most numbers look evenly spaced
-        runs = []
-        for seed in (7, 8):
-            begun.clear()
-            sources(seed)
-            runs.append([*begun])
+        runs = [begun_by[seed] for seed in (7, 8)]
         if all(len(run) == n_epochs for run in runs):
             _refuse_even_spacing(*runs)
     for one, two in zip(batches(7), batches(7), strict=True):  # side by side
@@ -637,6 +693,7 @@ register(
                 _steps_seeded_by(lambda seed, step: seed + step),
                 "You make further seeds by adding small numbers to the run's own, and from 7 you come to 9. Runs with "
                 "different seeds should have nothing in common.",
+                also=(_epochs_seeded_by(lambda seed, epoch: seed + 2 * epoch),),
             ),
         ),
     )

@@ -740,15 +740,16 @@ def _one_call(answer: Callable, arguments: tuple) -> object:
         if given.arguments["coins"] is None and ratio != 1:
             raise WrongAnswer(f"The model is called with the teacher-forcing ratio {ratio:g}.")
 
-    def whole(_: object, inputs: tuple[Tensor, Tensor]) -> None:
-        n_read, n_tokens = inputs[0].shape[1], target.shape[1]
+    def whole(_: object, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        tokens = inputs[0] if inputs else named["tokens"]
+        n_read, n_tokens = tokens.shape[1], target.shape[1]
         if n_read == 1:
             raise WrongAnswer("The decoder is called for single tokens, one after another.")
         if n_read < n_tokens:
             raise WrongAnswer(f"The decoder is called on rows of {n_read} tokens; the target's have {n_tokens}.")
 
     model.register_forward_pre_hook(forced, with_kwargs=True)
-    model.decoder.register_forward_pre_hook(whole)
+    model.decoder.register_forward_pre_hook(whole, with_kwargs=True)
     with left_as_found(model):
         return answer(*arguments)
 
@@ -1463,7 +1464,8 @@ register(
             Mistake(
                 "added-too-late",
                 lambda count, train, rounds: train([]) if count() else [0],  # the first training ends it
-                "The failures of a count join those that were found only after the training. What should it train on?",
+                "You train before the newest failures are on your list. Which comes first: to count, to add what was "
+                "found, or to train?",
             ),
             Mistake(
                 "trains-after-zero",

@@ -57,11 +57,16 @@ SENTENCES = {  # by whether the bug is there, and whether the experiment finds i
 HEALTHY = 60  # the weights' seed of the one that is asked as well where a patient's bug is missed
 TURNED_ROUND = " In a healthy one it finds it: is it the wrong way round? True is for the bug."
 WITHOUT_A_REMARK = " What would tell it from the patient?"  # where another exhibit is taken for the patient's
-# In 6.3 sources are equally long, and nothing is forced: some bugs do nothing then, and that is what has to be told.
-DOES_NOTHING = {
+# Where another exhibit is taken for the patient's, and more is to be said of it. In 6.3 sources are equally long, and
+# nothing is forced: some bugs do nothing then.
+REMARKS = {
     ("6.3", f"{ONE_WITH} `{name}`"): " What this one writes is right: its bug shows elsewhere."
     for name in ("state-after-padding", "rows-out-of-order", "encoder-detached", "not-shifted")
 }
+REMARKS["6.2", f"{ONE_WITH} `state-from-the-last-batch`"] = (
+    " It reads padding as well, but another bug is to be told from the patient's: it answers the same question, asked "
+    "of it twice, in two ways."
+)
 TRUE_OR_FALSE = "`.any()`, `.all()` or `torch.allclose` makes one answer of many numbers."
 
 
@@ -190,7 +195,7 @@ def _trial(exercise_id: str, missed: Tried, mistaken: Tried) -> Callable[[Callab
         if has_the_bug and not found and _verdict(exercise_id, answer(_subject(exercise_id, None, HEALTHY), *beside)):
             remark = TURNED_ROUND
         if not remark and found and not has_the_bug and kind.startswith(ONE_WITH):
-            remark = DOES_NOTHING.get((exercise_id, kind), WITHOUT_A_REMARK)
+            remark = REMARKS.get((exercise_id, kind), WITHOUT_A_REMARK)
         return {kind: SENTENCES[has_the_bug, found] + remark}
 
     return run

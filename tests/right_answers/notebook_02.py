@@ -231,6 +231,31 @@ class EncoderLayerByLayer(nn.Module):
         return torch.stack(last)
 
 
+class EncoderWithPackedSources(nn.Module):
+    def __init__(self, input_dim, emb_dim, hidden_dim, n_layers, dropout):
+        super().__init__()
+        self.embedding = nn.Embedding(input_dim, emb_dim)
+        self.rnn = nn.GRU(emb_dim, hidden_dim, n_layers, dropout=dropout, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, source):
+        lengths = [source.shape[1]] * len(source)
+        return self.rnn(pack_padded_sequence(self.dropout(self.embedding(source)), lengths, batch_first=True))[1]
+
+
+class EncoderCallingByKeyword(nn.Module):
+    def __init__(self, input_dim, emb_dim, hidden_dim, n_layers, dropout):
+        super().__init__()
+        self.embedding = nn.Embedding(num_embeddings=input_dim, embedding_dim=emb_dim)
+        self.rnn = nn.GRU(
+            input_size=emb_dim, hidden_size=hidden_dim, num_layers=n_layers, dropout=dropout, batch_first=True
+        )
+        self.dropout = nn.Dropout(p=dropout)
+
+    def forward(self, source):
+        return self.rnn(hx=None, input=self.dropout(input=self.embedding(input=source)))[1]
+
+
 def encoder_from_a_function(input_dim, emb_dim, hidden_dim, n_layers, dropout):
     class TakeTheState(nn.GRU):
         def forward(self, embedded):
@@ -487,6 +512,8 @@ ANSWERS = {
         EncoderLayerByLayer,
         encoder_from_a_function,
         EncoderWithAFirstStateOfZeros,
+        EncoderWithPackedSources,
+        EncoderCallingByKeyword,
     ],
     "2.4": [
         count_parameters_by_their_shapes,

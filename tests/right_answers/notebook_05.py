@@ -170,6 +170,11 @@ def failing_by_encoder_and_decoder(model, source, target):
     return ~torch.all(logits.argmax(dim=2) == target, dim=1)
 
 
+def failing_with_names_for_everything(model, source, target):
+    logits, _ = model.decoder(tokens=shift_right(target), hidden=model.encoder(source=source))
+    return (logits.argmax(-1) != target).any(1)
+
+
 def failing_in_two_halves(model, source, target):
     half = len(source) // 2
     verdicts = []
@@ -448,6 +453,7 @@ ANSWERS = {
     ],
     "5.3": [
         failing_by_encoder_and_decoder,
+        failing_with_names_for_everything,
         failing_in_two_halves,
         failing_in_numpy,
         failing_one_input_at_a_time,
