@@ -63,7 +63,7 @@ def test_nbgrader_gives_all_points_for_the_solutions_and_none_for_the_stubs(path
     assert not [output for cell in ran.cells for output in cell.get("outputs", []) if output.output_type == "error"]
     for exercise in found:
         text = shown(ran.cells[exercise.check_cell].outputs)
-        assert re.match(rf"{exercise.id} not (attempted )?yet", text)
+        assert re.match(rf"[○✗] {exercise.id} not (attempted )?yet", text)
         assert text == shown(handed_out.cells[exercise.check_cell].outputs)
 
 
