@@ -1,28 +1,25 @@
-"""From the original recipe to the tuned one, in steps, over seeds.
+"""The way from the original recipe to the quick ones, an idea a row, over seeds: the tables of RECORDS.md.
 
-    python benchmarks/recipes.py            (about half an hour on two cores; stop and start it as you like)
+    python benchmarks/recipes.py            (an hour on two cores with nothing else to do; goes on where it was stopped)
 
-It writes course_utils/records/recipes.json, in which each run names its commit and date; the record's own are those of
-the times. A record of another machine is not gone on with. The first and the last rung are what
-`python -m course_utils train --recipe original|tuned --seed N` runs. The time of a step is measured at the end, all
-recipes in turn, since the runs themselves lie too far apart to be compared: leave the machine alone for that minute.
+It writes course_utils/records/recipes.json. A run's seconds are those of its training alone. Rounds go through all
+rows, a seed each, so that a slow spell of the machine hits all alike. Each row is what
+`python -m course_utils train --recipe NAME --seed N` runs where NAME is `original`, `tuned` or `fastest`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from pathlib import Path
 
-import torch
 from provenance import begun, made_at, provenance, save, whole
+from tqdm.auto import tqdm
 
-from course_utils import ORIGINAL, TUNED, ProgressBar, fit, summary
+from course_utils import FASTEST, ORIGINAL, TUNED, Recipe, fit, summary
 
 RECORD = Path(__file__).parents[1] / "course_utils" / "records" / "recipes.json"
-SEEDS = 5
-SEEDS_BETWEEN = 3  # of those between the original and the short ones, which take more than a minute each
-TIMING_ROUNDS = 5
-TIMING_STEPS = 20
+SEEDS = 10
 
 NO_DROPOUT = dataclasses.replace(ORIGINAL, name="no dropout", dropout=0.0)
 ALWAYS_FORCED = dataclasses.replace(NO_DROPOUT, name="always forced", teacher_forcing_ratio=1.0)
@@ -36,46 +33,88 @@ FEWER = dataclasses.replace(
     validation_examples=256,
     validation_batch_size=256,
 )
+LONGER = dataclasses.replace(
+    FEWER,
+    name="longer substrings",
+    steps_per_epoch=60,
+    epochs=5,
+    learning_rate=4e-3,
+    gradient_clip=10.0,
+    initial_range=None,
+    warm_up=0.2,
+    betas=(0.7, 0.9),
+    length_weight=2.0,
+)
+DECAY = dataclasses.replace(
+    LONGER,
+    name="weight decay",
+    batch_size=48,
+    steps_per_epoch=64,
+    learning_rate=5e-3,
+    betas=(0.7, 0.95),
+    weight_decay=0.5,
+)
 WITHOUT_GUIDE = dataclasses.replace(TUNED, name="without guide", guided=False)
-BETWEEN = (NO_DROPOUT, ALWAYS_FORCED, ONE_CYCLE)
-LADDER = (ORIGINAL, *BETWEEN, FEWER, WITHOUT_GUIDE, TUNED)
+CONSTANT_RATE = (ORIGINAL, NO_DROPOUT, ALWAYS_FORCED)  # long runs that stay below 99 %: every second seed is enough
+SAME_NETWORK = (*CONSTANT_RATE, ONE_CYCLE, FEWER, LONGER, DECAY, WITHOUT_GUIDE, TUNED)
+
+ONE_LAYER = dataclasses.replace(
+    LONGER,
+    name="one layer",
+    steps_per_epoch=90,
+    learning_rate=1.1e-2,
+    emb_dim=16,
+    hidden_dim=128,
+    n_layers=1,
+    warm_up=0.1,
+)
+LITTLE_DECAY = dataclasses.replace(
+    ONE_LAYER, name="little decay", steps_per_epoch=72, learning_rate=1.3e-2, weight_decay=0.1
+)
+MORE_DECAY = dataclasses.replace(
+    LITTLE_DECAY,
+    name="more decay",
+    steps_per_epoch=60,
+    learning_rate=2e-2,
+    betas=(0.7, 0.95),
+    weight_decay=0.25,
+)
+MOST_DECAY = dataclasses.replace(
+    MORE_DECAY, name="most decay", steps_per_epoch=50, learning_rate=2.5e-2, weight_decay=0.35
+)
+OPEN = (ONE_LAYER, LITTLE_DECAY, MORE_DECAY, MOST_DECAY, FASTEST)
 
 
-def without_times(run: dict) -> dict:
-    """A run's results alone: its time depends on what else the machine did that hour."""
-    history = [{name: value for name, value in row.items() if name != "seconds"} for row in run["history"]]
-    return {name: value for name, value in run.items() if name != "seconds"} | {"history": history}
-
-
-def seconds_per_step() -> dict[str, list[float]]:
-    """Each recipe's time for a training step, in several rounds, all recipes in each round."""
-    times: dict[str, list[float]] = {recipe.name: [] for recipe in LADDER}
-    for _ in range(TIMING_ROUNDS):
-        for recipe in LADDER:
-            run = whole(fit(dataclasses.replace(recipe, steps_per_epoch=TIMING_STEPS, epochs=1, validation_examples=1)))
-            times[recipe.name].append(round(run.seconds / TIMING_STEPS, 5))
-    return times
+def row(record: dict, recipe: Recipe) -> str:
+    """A row of RECORDS.md after its idea: examples, exact match in % and seconds, both with their spread over seeds."""
+    runs = [run for run in record["runs"] if run["recipe"] == recipe.name]
+    matches = [100 * run["exact_match"] for run in runs]
+    seconds = [run["seconds"] for run in runs]
+    return " | ".join([
+        f"{recipe.examples:,}",
+        f"{statistics.mean(matches):.2f} ({min(matches):.2f} to {max(matches):.2f})",
+        f"{statistics.mean(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})",
+    ])  # fmt: skip
 
 
 def main() -> None:
     here = provenance("python benchmarks/recipes.py")
-    record = {"runs": []} | begun(RECORD, here)
-    done = {(run["recipe"], run["seed"], run["examples"]) for run in record["runs"]}
-    for seed in range(SEEDS):
-        for recipe in LADDER:
-            if (recipe.name, seed, recipe.examples) in done or (recipe in BETWEEN and seed >= SEEDS_BETWEEN):
-                continue
-            run = without_times(summary(whole(fit(recipe, seed=seed, callbacks=[ProgressBar()]))))
-            # Sums split among threads round otherwise, and training amplifies it: the number belongs to the result.
-            record["runs"].append(run | {"threads": torch.get_num_threads(), **made_at(here)})
-            save(record, RECORD)
-    record = {
-        **here,
-        "settings": {recipe.name: dataclasses.asdict(recipe) for recipe in LADDER},
-        "seconds per step": seconds_per_step(),
-        "runs": record["runs"],
-    }
-    save(record, RECORD)
+    rows = (*SAME_NETWORK, *OPEN)
+    record = begun(RECORD, here)
+    settings = {recipe.name: dataclasses.asdict(recipe) | {"betas": list(recipe.betas)} for recipe in rows}
+    if record.setdefault("settings", settings) != settings:
+        raise SystemExit(f"A recipe has changed since {RECORD.name} was begun: remove the file to begin anew.")
+    runs = record.setdefault("runs", [])
+    done = {(run["recipe"], run["seed"]) for run in runs}
+    left = [
+        (recipe, seed)
+        for seed in range(SEEDS)
+        for recipe in rows
+        if (recipe.name, seed) not in done and not (recipe in CONSTANT_RATE and seed % 2)
+    ]
+    for recipe, seed in tqdm(left, "runs"):
+        runs.append(summary(whole(fit(recipe, seed=seed))) | made_at(here))
+        save(record, RECORD)
 
 
 if __name__ == "__main__":
