@@ -82,7 +82,6 @@ COMPETITORS = {
     f"{name}, {setting}": Competitor(partial(peer, name, setting))
     for name, settings in peers.PEERS.items()
     for setting in settings
-    if not setting.startswith("t5")  # of the two in transformers, BART does better: peers/SEARCH.md
 }
 
 

@@ -1,22 +1,27 @@
 """How fast are a network's errors counted, and how near is that to the floor?
 
-    python benchmarks/counting.py course_utils/records/exact-length10.pt
+    python benchmarks/counting.py           (a minute; writes counting.json beside this file)
 
 The floor is arithmetic: the multiplications and additions of the matrix products that one input costs, at the speed
-this machine reaches on large matrices with as many threads. Processor time is measured, not time on the clock, and the
+that one thread reaches on large matrices (see floor.py). Processor time is measured, not time on the clock, and the
 fastest of several rounds is taken, so that other programs disturb it little. (On a GPU this would measure nothing.)
+What the weights are makes no difference, so they are random.
 """
 
 from __future__ import annotations
 
-import sys
+import dataclasses
+from pathlib import Path
 
 import torch
 from floor import processor_seconds, speeds
+from provenance import provenance, save
 
-from course_utils import PrefixTree, Seq2Seq, SubstringTask, WholeCalls, count_parameters, load_checkpoint, load_model
+from course_utils import EXACT, PrefixTree, Recipe, Seq2Seq, SubstringTask, WholeCalls, build_model, count_parameters
 from course_utils.task import N_DIGIT_VALUES, VOCABULARY_SIZE
 
+RECORD = Path(__file__).with_suffix(".json")
+RECIPES = (EXACT, dataclasses.replace(EXACT, name="a state of 48", hidden_dim=48))
 FREE_DIGITS = 5
 
 
@@ -31,23 +36,31 @@ def operations_per_input(model: Seq2Seq, task: SubstringTask) -> float:
     return encoder + decoder
 
 
-def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit("Name one checkpoint: python benchmarks/counting.py course_utils/records/exact-length10.pt")
-    path = sys.argv[1]
-    model, recipe = load_model(path), load_checkpoint(path).get("recipe")
-    task = SubstringTask(recipe["length"]) if recipe else SubstringTask()
-    speed = max(speeds().values())
-    n, first = N_DIGIT_VALUES**FREE_DIGITS, task.size // 2 // N_DIGIT_VALUES**FREE_DIGITS * N_DIGIT_VALUES**FREE_DIGITS
+def measured(recipe: Recipe, speed: float) -> dict:
+    """Inputs a second by each engine, where a matrix product does `speed` operations a second."""
+    model, task = build_model(recipe).eval(), SubstringTask(recipe.length)
     operations = operations_per_input(model, task)
-    print(f"{count_parameters(model):,} parameters, length {task.length}, torch {torch.__version__}")
-    print(f"floor: {operations:,.0f} operations an input at {speed / 1e9:.0f} GFLOP/s a thread")
-    for engine in (PrefixTree(model, task), WholeCalls(model, task)):
-        rate = n / processor_seconds(lambda engine=engine: engine.margins(first, FREE_DIGITS))
-        print(
-            f"{type(engine).__name__:<11}{rate:>10,.0f} inputs a second of one thread, "
-            f"{100 * rate * operations / speed:.0f} % of the floor"
-        )
+    n = N_DIGIT_VALUES**FREE_DIGITS
+    first = task.size // 2 // n * n
+    rates = {
+        type(engine).__name__: round(n / processor_seconds(lambda engine=engine: engine.margins(first, FREE_DIGITS)))
+        for engine in (WholeCalls(model, task), PrefixTree(model, task))
+    }
+    return {
+        "parameters": count_parameters(model),
+        "operations an input": round(operations),
+        "inputs a second": rates,
+        "share of the floor": round(rates["PrefixTree"] * operations / speed, 3),
+    }
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    here = provenance("python benchmarks/counting.py")
+    found = speeds()
+    speed = max(found.values())
+    networks = {recipe.name: measured(recipe, speed) for recipe in RECIPES}
+    save({**here, "operations a second of one thread": found, "networks": networks}, RECORD)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_utils import FASTEST, TUNED, Recipe, SubstringTask, build_model, learner_of, train_step
+from course_utils.training import optimizer_of
 
 RECORD = Path(__file__).with_suffix(".json")
 ROUNDS = 10
@@ -59,7 +60,7 @@ def speeds() -> dict[str, int]:
 def step_of(recipe: Recipe) -> Callable[[], object]:
     """A training step of the recipe, always on the same batch."""
     learner = learner_of(build_model(recipe), recipe)
-    optimizer = torch.optim.AdamW(learner.parameters(), fused=True)
+    optimizer = optimizer_of(learner, recipe, torch.device("cpu"))
     source, target = SubstringTask(recipe.length).sample(recipe.batch_size, torch.Generator().manual_seed(0))
     return lambda: train_step(learner, optimizer, source, target)
 

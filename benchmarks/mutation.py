@@ -14,9 +14,9 @@ changed text would fail as well as a changed behaviour. The first failure kills 
 the usual length.
 
 Each verdict is kept as it comes, in mutants-<seed>.jsonl: a run that was stopped goes on where it was. The report is
-MUTATION.md; mutation-notes.md, written by hand, is a part of it. equivalent_mutants.toml names the survivors that
-behave as the course itself does. The report on the exhibits of the bug museum, each put into the course's own code, is
-EXHIBITS.md.
+MUTATION.md; what mutation-notes-<seed>.md says of a sample, written by hand, is a part of it. equivalent_mutants.toml
+names the survivors that behave as the course itself does. The report on the exhibits of the bug museum, each put into
+the course's own code, is EXHIBITS.md.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ import nbformat
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
+from provenance import commit
 from tqdm.auto import tqdm
 
 from course_utils import museum, training
@@ -60,7 +61,6 @@ from course_utils import museum, training
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "mutation"
 REPORT = ROOT / "benchmarks" / "MUTATION.md"
-NOTES = ROOT / "benchmarks" / "mutation-notes.md"  # written by hand: of this sample, and the ones before
 EXHIBITS_REPORT = ROOT / "benchmarks" / "EXHIBITS.md"
 EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants.toml"
 PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -71,7 +71,7 @@ GPU_ONLY = ("uncovered: only a GPU runs it", "torch.cuda.get_rng_state", "torch.
 
 PYTEST = ("-m", "pytest", "-x", "-p", "no:cacheprovider")
 QUICK = (*PYTEST, "-m", "not slow", "--disable-plugin-autoload")  # nbval's import alone takes two seconds
-NBVAL = (*PYTEST, "-c", "tests/nbval.ini", "--rootdir=.", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=600")
+NBVAL = (*PYTEST, "-c", "tests/nbval.ini", "--rootdir=.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -481,7 +481,8 @@ def report(verdicts: list[Verdict], seed: int, n_places: int) -> str:
         f"{len(gpu_only)} mutants in lines that only a GPU can run, and {len(claims)} in claims",
         f"of notebooks, which are tests themselves ({unnoticed} of these made a claim weaker, so that nothing failed).",
     ]
-    lines += ["", NOTES.read_text(encoding="utf-8").rstrip()]
+    if notes_on(seed).exists():
+        lines += ["", notes_on(seed).read_text(encoding="utf-8").rstrip()]
     lines += ["", "## Survivors", ""]
     for verdict in sorted(survivors, key=lambda survivor: (survivor.place.file, survivor.place.cell or 0)):
         lines += [f"- {verdict.place.named()}, {verdict.place.kind}", *_quoted(verdict)]
@@ -498,6 +499,11 @@ def report(verdicts: list[Verdict], seed: int, n_places: int) -> str:
         f"Python {platform.python_version()}, torch {version('torch')}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def notes_on(seed: int) -> Path:
+    """What was written by hand of a sample, where anything was."""
+    return ROOT / "benchmarks" / f"mutation-notes-{seed}.md"
 
 
 def report_on_exhibits(verdicts: list[Verdict]) -> str:
@@ -539,11 +545,6 @@ def _quoted(verdict: Verdict) -> list[str]:
     lines = [f"  - {line}" for line in verdict.before.splitlines()]
     lines += [f"  + {line}" for line in verdict.after.splitlines()]
     return ["", "  ```diff", *lines, "  ```"]
-
-
-def commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> None:

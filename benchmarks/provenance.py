@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from course_utils import Run
-from course_utils.training import written_whole
+from course_utils.files import written_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 

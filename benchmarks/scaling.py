@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from course_utils import TUNED, CapturedStep, Recipe, build_model, display, plots, seconds, train_step
 from course_utils.speed import WARM_UP_STEPS
 from course_utils.task import VOCABULARY_SIZE
+from course_utils.training import optimizer_of
 
 RECORD = Path(__file__).with_suffix(".json")
 ROUNDS = 5
@@ -47,8 +48,7 @@ def step_of(recipe: Recipe, length: int, device: torch.device) -> Callable[[], o
         for width in (length, length - 2)
     )
     model = build_model(recipe, 0, device)
-    rate = torch.tensor(recipe.learning_rate, device=device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, fused=True, capturable=captured)
+    optimizer = optimizer_of(model, recipe, device, captured)
     step = CapturedStep(train_step, device) if captured else train_step
     return lambda: step(model, optimizer, source, target)
 

@@ -6,8 +6,9 @@ importing the package is quick and pulls in no figures or widgets.
 
 from importlib import import_module
 
-_HOMES = {
+_PUBLIC = {
     "errors": ("InputError", "TrainingDivergedError"),
+    "files": ("load_checkpoint", "save_checkpoint"),
     "task": ("START_TOKEN", "VOCABULARY_SIZE", "SubstringTask", "generate_example"),
     "data": ("SyntheticDataset", "batches", "held_out"),
     "model": ("Decoder", "Encoder", "Seq2Seq", "count_parameters", "init_weights", "shift_right", "start_tokens"),
@@ -17,7 +18,6 @@ _HOMES = {
         "accuracy_after_first_error",
         "before_end",
         "evaluate",
-        "evaluating",
         "exact_match",
         "highest_rate",
         "kind_of_mistake",
@@ -28,7 +28,7 @@ _HOMES = {
         "token_accuracy",
         "token_loss",
     ),
-    "guide": ("Guide", "Guided"),
+    "guide": (),
     "speed": ("CapturedStep", "seconds"),
     "training": (
         "EXACT",
@@ -49,14 +49,12 @@ _HOMES = {
         "find_recipe",
         "fit",
         "learner_of",
-        "load_checkpoint",
         "load_model",
-        "save_checkpoint",
         "summary",
         "train_step",
         "validate",
     ),
-    "parallel": ("TorchrunProcess", "device_of_process", "process_of_torchrun"),
+    "parallel": ("device_of_process", "process_of_torchrun"),
     "ladder": ("climb",),
     "verification": (
         "Certificate",
@@ -75,14 +73,13 @@ _HOMES = {
         "still_to_count",
         "train_to_zero",
     ),
-    "properties": ("PROPERTIES", "Diagnosis", "Finding", "Property", "diagnose"),
-    "museum": ("EXHIBITS", "MUSEUM", "Exhibit"),
+    "properties": ("PROPERTIES", "Diagnosis", "diagnose"),
+    "museum": ("EXHIBITS", "MUSEUM"),
     "records": ("load_record", "record_path"),
     "plots": (),
     "display": ("show",),
     "widgets": ("LiveTraining", "dropdown", "explore", "slider"),
     "teaching": (
-        "EXERCISES",
         "check",
         "claim",
         "explain_missing_names",
@@ -93,7 +90,7 @@ _HOMES = {
         "room",
     ),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_HOME_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = sorted(_HOME_OF)
@@ -102,10 +99,10 @@ __all__ = sorted(_HOME_OF)
 def __getattr__(name: str) -> object:
     if name in _HOME_OF:
         return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
-    if name in _HOMES:
+    if name in _PUBLIC:
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_HOMES})
+    return sorted({*globals(), *__all__, *_PUBLIC})

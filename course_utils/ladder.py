@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from .data import SyntheticDataset
 from .speed import WARM_UP_STEPS, CapturedStep, seconds
 from .task import SubstringTask
-from .training import TUNED, Recipe, build_model, train_step
+from .training import TUNED, Recipe, build_model, optimizer_of, train_step
 
 FOREVER = 10**9  # examples
 
@@ -44,7 +44,7 @@ CAPTURED = replace(LARGER_BATCHES, name="captured step", captured=True)  # in 32
 RUNGS = (LOOP, ON_THE_DEVICE, ONE_CALL, LARGER_BATCHES, BF16, CAPTURED)
 
 
-def step_of(rung: Rung, device: torch.device, recipe: Recipe = TUNED) -> Callable[[], object]:
+def step_of(rung: Rung, device: torch.device, recipe: Recipe) -> Callable[[], object]:
     """A training step of the recipe's network, its batch included, to be called again and again."""
     model = build_model(recipe, device=device)
     if rung.bf16:
@@ -52,8 +52,7 @@ def step_of(rung: Rung, device: torch.device, recipe: Recipe = TUNED) -> Callabl
         # worse. Before cuDNN 9.13, and PyTorch's https://github.com/pytorch/pytorch/pull/164411, a GPU takes PyTorch's
         # own cells for it, one step at a time.
         model = model.bfloat16()
-    rate = torch.tensor(recipe.learning_rate, device=device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, fused=True, capturable=rung.captured)
+    optimizer = optimizer_of(model, recipe, device, rung.captured)
     step = CapturedStep(train_step, device) if rung.captured else train_step
     teacher_forcing_ratio = 1.0 if rung.one_decoder_call else 0.5
     if rung.data_on_the_device:

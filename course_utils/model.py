@@ -180,6 +180,19 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights are; the CPU for one without any."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def seed_dropout(device: torch.device, seed: int) -> None:
+    """Seed what dropout draws from on this device: PyTorch's own generators. Other GPUs' are left alone."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):  # uncovered: only a GPU runs it
+            torch.cuda.manual_seed(seed)
+
+
 def _check_lengths(lengths: Tensor, n_rows: int, width: int) -> None:
     if lengths.is_floating_point() or lengths.shape != (n_rows,) or lengths.min() < 1 or lengths.max() > width:
         raise InputError(f"Lengths must be {n_rows} whole numbers between 1 and the source's width, {width}.")

@@ -20,7 +20,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .errors import InputError
-from .training import ALONE, Process, Run, find_device, seed_dropout
+from .model import seed_dropout
+from .training import ALONE, Process, Run, find_device
 
 SET_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 LONGEST_WAIT = timedelta(days=30)  # of one process for the others; when one of them fails, torchrun ends all

@@ -39,9 +39,9 @@ from torch.nn.parameter import UninitializedParameter
 
 from .errors import InputError
 from .evaluation import evaluating, exact_match, token_accuracy
+from .model import device_of, seed_dropout
 from .pairs import PairSeq2Seq
 from .task import END_TOKEN, START_TOKEN, SubstringTask
-from .training import seed_dropout
 
 ROWS = 6  # of the examples drawn where none are given: no power of two, and no other size in the course
 LENGTH = 9  # of their sources
@@ -227,7 +227,7 @@ def _device_to_examine_on(model: nn.Module) -> torch.device:
         raise InputError(f"A model is examined, an nn.Module, not a {type(model).__name__}.")
     if isinstance(model, PairSeq2Seq):
         raise InputError("The properties are those of networks that take one token a step; this one takes two.")
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     if device.type == "mps":
         raise InputError("The examination is in float64, which this GPU does not have: move the model to the CPU.")
     return device

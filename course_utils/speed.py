@@ -1,9 +1,9 @@
 """Speed on a GPU: a whole training step as one CUDA graph, and a clock that waits for the device.
 
-A training step is hundreds of small pieces of work, each of which Python orders from the GPU. A CUDA graph is those
-orders, recorded once: replaying it is a single order. It records where numbers lie, not what they are. So all that
-changes from step to step (the batch, the coins, the learning rate) must lie in tensors that stay in their places, and
-nothing may look at a number on the way: while the step is recorded there is none.
+A training step is hundreds of small pieces of work, each of which Python, or a library that it calls, orders from the
+GPU. A CUDA graph is those orders, recorded once: replaying it is a single order. It records where numbers lie, not what
+they are. So all that changes from step to step (the batch, the coins, the learning rate) must lie in tensors that stay
+in their places, and nothing may look at a number on the way: while the step is recorded there is none.
 
 https://docs.pytorch.org/docs/stable/notes/cuda.html#whole-network-capture
 """

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,8 +21,9 @@ from torch import Tensor, nn
 from .data import VALIDATION_SEED, batches, held_out
 from .errors import InputError, TrainingDivergedError
 from .evaluation import evaluate, exact_match, perplexity, predict, token_loss
+from .files import load_checkpoint, save_checkpoint, writable_folder
 from .guide import Guide, Guided
-from .model import INITIAL_RANGE, Decoder, Encoder, Seq2Seq, count_parameters, init_weights
+from .model import INITIAL_RANGE, Decoder, Encoder, Seq2Seq, count_parameters, init_weights, seed_dropout
 from .pairs import PairDecoder, PairEncoder, PairSeq2Seq
 from .speed import CapturedStep
 from .task import VOCABULARY_SIZE, SubstringTask
@@ -34,6 +32,7 @@ LARGEST_LENGTH_WEIGHT = 20  # by which hardly a pair but the longest is left
 HELD_OUT_EXAMPLES = 10_000  # what a run is measured on, and what `until` looks at
 
 NETWORKS = ("gru", "pairs")
+KEPT = ("step", "history", "step_losses", "best_state", "best_epoch")  # beside the weights, after each whole epoch
 COUNTS = (  # what a recipe has at least one of
     "batch_size", "steps_per_epoch", "epochs", "validation_examples", "validation_batch_size", "emb_dim", "hidden_dim",
     "n_layers",
@@ -479,6 +478,7 @@ def fit(
                 row = _train_epoch(run, replica, process, callbacks)
                 if process.is_first:
                     _validate_epoch(run, row, until)
+                    _keep(run, row)
                 run.history = process.from_first(run.history)
                 state = _state_of(run)
                 if folder is not None:
@@ -536,44 +536,46 @@ def _folder_of_run(out: str | Path | None, resume: bool) -> Path | None:
     return folder
 
 
-def seed_dropout(device: torch.device, seed: int) -> None:
-    """Seed what dropout draws from on this device: PyTorch's own generators. Other GPUs' are left alone."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):  # uncovered: only a GPU runs it
-            torch.cuda.manual_seed(seed)
-
-
 def _start(recipe: Recipe, seed: int, device: torch.device, captured: bool) -> Run:
     step = CapturedStep(train_step, device) if captured else train_step
     model = build_model(recipe, seed, device)
     learner = learner_of(model, recipe, seed)
-    optimizer = torch.optim.AdamW(
-        learner.parameters(),
-        # A captured step reads its rate where the scheduler writes it, in a tensor that stays in its place.
-        lr=torch.tensor(recipe.learning_rate, device=device) if captured else recipe.learning_rate,
-        betas=tuple(map(float, recipe.betas)),  # AdamW refuses a whole 0 beside a fraction
-        weight_decay=recipe.weight_decay,
-        fused=True,  # one kernel, same numbers
-        capturable=captured,
-    )
-    if recipe.one_cycle:
-        rises_once = recipe.warm_up * recipe.steps == 1  # by which PyTorch's schedule divides zero by zero
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            recipe.learning_rate,
-            total_steps=recipe.steps,
-            pct_start=recipe.warm_up + (1e-6 if rises_once else 0.0),
-            cycle_momentum=False,
-        )
-    else:
-        scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    optimizer = optimizer_of(learner, recipe, device, captured)
+    scheduler = _schedule_of(optimizer, recipe)
     generators = {
         "data": torch.Generator(device).manual_seed(seed),
         "coins": torch.Generator().manual_seed(seed),
         "validation": torch.Generator().manual_seed(VALIDATION_SEED + seed),
     }
     return Run(recipe, seed, device, model, learner, optimizer, scheduler, generators, step)
+
+
+def optimizer_of(
+    learner: nn.Module, recipe: Recipe, device: torch.device, captured: bool = False
+) -> torch.optim.Optimizer:
+    """The recipe's optimizer, for a learner on this device; `captured`: for steps that a GPU replays."""
+    return torch.optim.AdamW(
+        learner.parameters(),
+        # A captured step reads its rate where the scheduler writes it, in a tensor that stays in its place.
+        lr=torch.tensor(recipe.learning_rate, device=device) if captured else recipe.learning_rate,
+        betas=tuple(map(float, recipe.betas)),  # AdamW refuses a whole 0 beside a fraction
+        weight_decay=recipe.weight_decay,
+        fused=True,  # few calls, the same sums up to rounding
+        capturable=captured,
+    )
+
+
+def _schedule_of(optimizer: torch.optim.Optimizer, recipe: Recipe) -> torch.optim.lr_scheduler.LRScheduler:
+    if not recipe.one_cycle:
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    rises_once = recipe.warm_up * recipe.steps == 1  # by which PyTorch's schedule divides zero by zero
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        recipe.learning_rate,
+        total_steps=recipe.steps,
+        pct_start=recipe.warm_up + (1e-6 if rises_once else 0.0),
+        cycle_momentum=False,
+    )
 
 
 def _train_epoch(run: Run, replica: nn.Module, process: Process, callbacks: list[Callback]) -> dict:
@@ -617,6 +619,7 @@ def _train_epoch(run: Run, replica: nn.Module, process: Process, callbacks: list
 
 
 def _validate_epoch(run: Run, row: dict, until: float | None) -> None:
+    """Write into an epoch's row what validation finds."""
     recipe = run.recipe
     task = SubstringTask(recipe.length)
     source, target = task.sample(recipe.validation_examples, run.generators["validation"])
@@ -631,6 +634,10 @@ def _validate_epoch(run: Run, row: dict, until: float | None) -> None:
     row["validation_exact_match"] = exact_match(run.validation.output, run.validation.target)
     if until is not None:
         row["held_out_exact_match"] = evaluate(run.model, *held_out(task, HELD_OUT_EXAMPLES, run.device)).exact_match
+
+
+def _keep(run: Run, row: dict) -> None:
+    """Take an epoch into the history, and its weights where none were better."""
     run.history.append(row)  # whole rows only: an interrupt may come at any time
     if row["validation_loss"] <= min(epoch["validation_loss"] for epoch in run.history):
         run.best_state = _copy_state(run.model)
@@ -645,27 +652,11 @@ def _copy_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
-def writable_folder(out: str | Path) -> Path:
-    """The folder, made where it is missing; InputError where nothing can be written into it."""
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink(missing_ok=True)  # another process may have tried the same
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be written to ({error.strerror}): name another.") from error
-    return folder
-
-
-WHOLE = ("step", "history", "step_losses", "best_state", "best_epoch")  # and the weights: what a whole epoch leaves
-
-
 def _state_of(run: Run) -> dict:
     """What a run has after a whole epoch, copied: later epochs do not change it."""
     lists = {"history": list(run.history), "step_losses": list(run.step_losses)}
     tensors = {"model": _copy_state(run.model), "guide": _copy_state(_guide_of(run))}
-    return {name: getattr(run, name) for name in WHOLE} | lists | tensors
+    return {name: getattr(run, name) for name in KEPT} | lists | tensors
 
 
 def _guide_of(run: Run) -> nn.Module:
@@ -687,7 +678,7 @@ def _go_back(run: Run, whole: dict | None, folder: Path | None) -> None:
 def _take(run: Run, whole: dict) -> None:
     run.model.load_state_dict(whole["model"])
     _guide_of(run).load_state_dict(whole["guide"])
-    for name in WHOLE:
+    for name in KEPT:
         setattr(run, name, whole[name])
 
 
@@ -725,7 +716,7 @@ def _restore(run: Run, path: Path) -> dict:
                 "or choose another folder."
             )
     try:
-        whole = {name: state[name] for name in ("model", "guide", *WHOLE)}
+        whole = {name: state[name] for name in ("model", "guide", *KEPT)}
         _take(run, whole)
         _restore_optimizer(run.optimizer, state["optimizer"])
         run.scheduler.load_state_dict(state["scheduler"])
@@ -784,64 +775,6 @@ def _dropout_state(device: torch.device) -> Tensor:
     comes from this same generator, and so moves all that PyTorch's own dropout draws later.
     """
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A file to write into that takes the path's place at the end; an error or interrupt leaves the old one there."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def save_checkpoint(state: dict, path: str | Path) -> None:
-    """Write a checkpoint whole or not at all: an interrupted write leaves the old file as it was."""
-    try:
-        with written_whole(Path(path)) as partial:
-            torch.save(state, partial)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path} could not be written ({error}): free some space or name another folder.") from error
-
-
-def _readable_file(path: str | Path) -> Path:
-    """The file; InputError where there is none, or none that can be opened."""
-    path = Path(path)
-    try:
-        if path.is_file():
-            path.open("rb").close()  # here, since of a file that is cut short PyTorch raises an OSError, too
-            return path
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    raise InputError(f"There is no checkpoint at {path}.")
-
-
-def load_checkpoint(path: str | Path) -> dict:
-    """Read a checkpoint on the CPU, `{"model": state_dict, …}`; a bare state_dict is taken as the model's.
-
-    Raises InputError for a file that is missing, damaged, or something else.
-    """
-    path = _readable_file(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about other programs' pickles, which are refused below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged files the unpickler fails in any way there is
-        raise InputError(
-            f"{path} cannot be read as a checkpoint: it is cut short, damaged, or made by another program."
-        ) from error
-    if isinstance(state, dict) and "model" not in state:
-        state = {"model": state}
-    if not isinstance(state, dict) or not isinstance(state["model"], dict):
-        raise InputError(f"{path} holds no model: a checkpoint is a state_dict, or a dict with one under 'model'.")
-    recipe = state.get("recipe")
-    if recipe is not None and not (isinstance(recipe, dict) and isinstance(recipe.get("length"), int)):
-        raise InputError(
-            f"{path} does not say for which length its model was trained: its recipe is another program's."
-        )
-    return state
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> Seq2Seq:

@@ -31,6 +31,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from operator import add
 from pathlib import Path
+from typing import get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -38,13 +39,14 @@ from torch import Tensor, nn
 from .data import TEST_SEED, batches
 from .errors import InputError
 from .evaluation import BATCH_SIZE, predict
-from .model import Decoder, Encoder, Seq2Seq, count_parameters
+from .files import written_whole
+from .model import Decoder, Encoder, Seq2Seq, count_parameters, device_of
 from .pairs import PairSeq2Seq
 from .task import N_DIGIT_VALUES, START_TOKEN, VOCABULARY_SIZE, SubstringTask
-from .training import train_step, written_whole
+from .training import train_step
 
 BLOCK_DIGITS = 5  # inputs are counted in blocks that differ in their last five digits only: 59,049 at a time
-CHUNK_DIGITS = {"cpu": 3}  # of these, how many are decoded in one go: 729 inputs stay in a core's cache
+CHUNK_DIGITS = 3  # of these, how many a CPU decodes in one go: 729 inputs stay in a core's cache
 SAFETY = 100  # a margin counts as settled when it is this many times the largest difference of arithmetic
 FAILURES_KEPT = 1000
 SECONDS_BETWEEN_SAVES = 20  # of a count: its machine may be taken away
@@ -52,7 +54,6 @@ FED_BACK_AT_ONCE = 128  # failures in a batch, and as many fresh examples
 FIRST_RATE = 2e-3  # of learning from them
 SAMPLE_PER_PAIR = 40  # inputs of each pair on which kinds of arithmetic are compared
 ONE_AT_A_TIME = 100  # of them are also tried in batches of one
-SWITCHES = hasattr(torch.backends, "fp32_precision")  # from 2.9 on; the questions of old may fail once they were used
 
 
 # --- Margins ----------------------------------------------------------------------------------------------------------
@@ -82,12 +83,12 @@ class WholeCalls:
 
     def __init__(self, model: nn.Module, task: SubstringTask) -> None:
         self.model, self.task = model, task
-        self.chunk_digits = min(CHUNK_DIGITS["cpu"], task.n_digits)
+        self.chunk_digits = min(CHUNK_DIGITS, task.n_digits)
 
     def margins(self, first: int, n_free_digits: int) -> Tensor:
         """The margins (B,) of the inputs numbered `first` and on that share all but their last digits."""
         source = self.task.inputs(first, first + N_DIGIT_VALUES**n_free_digits)
-        device = _device_of(self.model)
+        device = device_of(self.model)
         return margins(self.model, source.to(device), self.task.solve(source).to(device))
 
 
@@ -102,8 +103,8 @@ class PrefixTree:
     @torch.no_grad()
     def __init__(self, model: Seq2Seq, task: SubstringTask) -> None:
         self.task = task
-        device = _device_of(model)
-        self.chunk_digits = min(CHUNK_DIGITS.get(device.type, BLOCK_DIGITS), task.n_digits)
+        device = device_of(model)
+        self.chunk_digits = min(CHUNK_DIGITS if device.type == "cpu" else BLOCK_DIGITS, task.n_digits)
         self.encoder = _FoldedGRU(model.encoder.embedding, model.encoder.rnn)
         self.decoder = _FoldedGRU(model.decoder.embedding, model.decoder.rnn)
         self.output = model.decoder.fc_out
@@ -431,7 +432,7 @@ def _could_be_counted(certificate: Certificate) -> bool:
     counts += [piece.threads for piece in pieces]
     measured = [certificate.tolerance, *certificate.arithmetic.values(), *(piece.seconds for piece in pieces)]
     return (
-        all(type(getattr(piece, each.name)).__name__ == each.type for piece in pieces for each in fields(Piece))
+        all(type(getattr(piece, name)) is kind for piece in pieces for name, kind in get_type_hints(Piece).items())
         and all(piece.start % _block_size(task) == piece.stop % _block_size(task) == 0 for piece in pieces)
         and all(type(count) is int and count >= 0 for count in counts)
         and all(0 <= number < math.inf for number in measured)
@@ -469,10 +470,6 @@ def _one_precision() -> Iterator[None]:
 
     Of its own accord cuDNN rounds to TF32, and a CPU's library as far as matrix products may.
     """
-    if not SWITCHES:  # uncovered: only PyTorch before 2.9 runs it
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=_products_are_rounded()):
-            yield
-        return
     as_products = "tf32" if _products_are_rounded() else "ieee"
     gpu, cpu = torch.backends.cudnn, torch.backends.mkldnn
     inside = {gpu.rnn: as_products, gpu.conv: as_products, cpu.matmul: "ieee", cpu.rnn: "ieee", cpu.conv: "ieee"}
@@ -488,8 +485,6 @@ def _one_precision() -> Iterator[None]:
 
 def _products_are_rounded() -> bool:
     """Whether PyTorch may round to TF32 what a GPU's float32 matrix products multiply."""
-    if not SWITCHES:  # uncovered: only PyTorch before 2.9 runs it
-        return torch.get_float32_matmul_precision() != "highest"
     return torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
@@ -619,7 +614,7 @@ def _decide(judge: nn.Module, task: SubstringTask, first: int, margin: Tensor, t
     if len(close):
         source = task.inputs(first, first + len(margin))[close]
         target = task.solve(source)
-        source, target = source.to(_device_of(judge)), target.to(_device_of(judge))
+        source, target = source.to(device_of(judge)), target.to(device_of(judge))
         output = predict(judge, source, target, teacher_forcing_ratio=0.0).argmax(-1)
         right[close] = (output == target).all(dim=1).cpu()
         margin[close] = margins(judge, source, target).to(margin)
@@ -640,7 +635,7 @@ def _differences_of_arithmetic(
         counted.append(engine.margins(first, engine.chunk_digits).cpu()[chosen])
     source, counted = torch.cat(source), torch.cat(counted)
     target = task.solve(source)
-    device = _device_of(model)
+    device = device_of(model)
     here = source.to(device), target.to(device)
     some = slice(None, None, -(-len(source) // ONE_AT_A_TIME))
     written = predict(model, *here, teacher_forcing_ratio=0.0).permute(1, 2, 0).cpu()
@@ -672,7 +667,7 @@ def _check_model(model: nn.Module) -> None:
 
 def _machine(model: nn.Module) -> dict[str, object]:
     """What a piece says of who counted it."""
-    device = _device_of(model)
+    device = device_of(model)
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     precision = str(dtype).removeprefix("torch.")
     # GPUs before the Ampere generation have no TF32: allowed or not, they multiply in float32.
@@ -687,11 +682,6 @@ def _machine(model: nn.Module) -> dict[str, object]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    """Where a model's weights are; the CPU for one without any."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def _processor() -> str:
@@ -720,7 +710,7 @@ def feed_back(model: Seq2Seq, task: SubstringTask, failures: list[list[int]], *,
     for fresh, _ in batches(task, FED_BACK_AT_ONCE, steps, generator, length_weight=1.0):
         again = failing[torch.randint(len(failing), (FED_BACK_AT_ONCE,), generator=generator)]
         source = torch.cat([fresh, again])
-        train_step(model, optimizer, source.to(_device_of(model)), task.solve(source).to(_device_of(model)))
+        train_step(model, optimizer, source.to(device_of(model)), task.solve(source).to(device_of(model)))
         falling.step()
 
 

@@ -39,6 +39,7 @@ def test_conda_brings_a_python_that_will_do_and_installs_requirements_txt_and_no
     version = python.removeprefix("python=")
     assert version in ("3.11", "3.12", "3.13")
     assert SpecifierSet(PROJECT["requires-python"]).contains(version)
+    assert "--editable ." in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_other_homes_need_nothing_that_is_pinned_already():

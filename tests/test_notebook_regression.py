@@ -94,8 +94,8 @@ def write(path: Path, code: list[str], outputs: list) -> None:
 
 
 def nbval(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pytest", "-c", ROOT / "tests" / "nbval.ini", "--rootdir", folder, "--nbval"]
-    command += ["--nbval-current-env", *options, *sorted(folder.glob("*.ipynb"))]
+    command = [sys.executable, "-m", "pytest", "-c", ROOT / "tests" / "nbval.ini", "--rootdir", folder]
+    command += [*options, *sorted(folder.glob("*.ipynb"))]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -143,7 +143,7 @@ def fake_peer(tmp_path, monkeypatch):
 
 def test_a_run_is_a_process_that_reports_one_line_of_json(fake_peer):
     fake_peer.write_text(PEER, encoding="utf-8")
-    report = peers.run("fake", "default", 7, 60, 1, "--every=2", '--change={"batch_size": 8}')
+    report = peers.run("fake", "default", 7, 60, 1, "--every=2")
     assert report.pop("seconds") >= 0
     assert report.pop("evaluation_seconds") > 0
     versions = report.pop("versions")
@@ -153,7 +153,7 @@ def test_a_run_is_a_process_that_reports_one_line_of_json(fake_peer):
         "setting": "default",
         "seed": 7,
         "crossed": True,
-        "examples": 16,
+        "examples": 8,
         "exact_match": 1.0,
         "steps": 2,
         "parameters": 2,

@@ -21,7 +21,7 @@ import lent_torch  # noqa: E402
 
 PEERS = {  # the file that runs a peer is its name and .py
     "xtransformers": ("default", "tuned"),
-    "huggingface": ("bart-default", "bart-tuned", "t5-default", "t5-tuned"),
+    "huggingface": ("bart-default", "bart-tuned"),
     "d2l_seq2seq": ("default", "tuned"),
     "joeynmt_gru": ("default", "tuned"),
 }

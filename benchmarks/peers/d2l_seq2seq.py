@@ -1,4 +1,4 @@
-"""The recipe of *Dive into Deep Learning*, section "Encoder–decoder seq2seq for machine translation": https://d2l.ai
+"""The recipe of *Dive into Deep Learning*, section "Sequence-to-Sequence Learning for Machine Translation": https://d2l.ai
 
 `default` is the book's: two GRU layers a side of width 256, embeddings of 256, dropout 0.2, Adam at 0.005, batches of
 128, gradients clipped at 1, always teacher forcing, Xavier weights. Encoder, training loss, weights and decoding are

@@ -1,7 +1,7 @@
-"""A small BART and a small T5 of Hugging Face transformers, from their configurations: nothing is downloaded.
+"""A small BART of Hugging Face transformers, from its configuration: nothing is downloaded.
 
 The `default` settings train as the library's Trainer does when nothing is said: AdamW without decay, which is Adam, at
-5e-5, batches of 8, gradients clipped at 1, both models' own dropout of 0.1. The Trainer's rate falls over a number of
+5e-5, batches of 8, gradients clipped at 1, the model's own dropout of 0.1. The Trainer's rate falls over a number of
 epochs; examples never end here, so it stays. Sizes are ours: width 128, 2 layers a side, 4 heads, 4 × width between.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from competition import Competitor, Setting, compete
 from torch import Tensor
-from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel, T5Config, T5ForConditionalGeneration
+from transformers import BartConfig, BartForConditionalGeneration
 
 from course_utils import START_TOKEN, VOCABULARY_SIZE, SubstringTask
 
@@ -36,23 +36,8 @@ def bart(setting: Setting) -> Competitor:
         **{f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in sizes.items()},
         **TOKENS,
     )
-    return competitor(BartForConditionalGeneration(config))
+    model = BartForConditionalGeneration(config)
 
-
-def t5(setting: Setting) -> Competitor:
-    config = T5Config(
-        d_model=setting.width,
-        d_kv=setting.width // HEADS,
-        d_ff=4 * setting.width,
-        num_layers=setting.depth,
-        num_heads=HEADS,
-        dropout_rate=setting.dropout,
-        **TOKENS,
-    )
-    return competitor(T5ForConditionalGeneration(config))
-
-
-def competitor(model: PreTrainedModel) -> Competitor:
     def decode(source: Tensor) -> Tensor:
         # As many tokens at least as at most: an output never ends early.
         written = model.generate(
@@ -77,8 +62,6 @@ SETTINGS = {
             cycle=400,
         ),
     ),
-    "t5-default": (t5, TRAINER),
-    "t5-tuned": (t5, Setting(learning_rate=4e-3, batch_size=64, width=64, depth=2, cycle=3000)),
 }
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """x-transformers' encoder–decoder: https://github.com/lucidrains/x-transformers
 
 `default` is the project's own toy task, train_copy.py: width 128, 3 layers a side, 8 heads of the library's usual 64,
-tied embeddings, Adam at 3e-4, batches of 32. `tuned` has 2 layers a side and 4 heads of 32.
+tied embeddings, Adam at 3e-4, batches of 32. (That task also switches the library's signed attention on,
+`attn_cog_signed`; here attention is the library's own default.) `tuned` has 2 layers a side and 4 heads of 32.
 """
 
 from __future__ import annotations

@@ -458,9 +458,8 @@ register(
             Mistake(
                 "reset-before-the-product",
                 _gru_as(_paper_reset),
-                "You reset the state before multiplying it, as Cho et al. wrote it. That is a fine "
-                "GRU, but not PyTorch's, "
-                "which resets after the product.",
+                "You reset the state before multiplying it, as Cho et al. published it. That is a fine "
+                "GRU, but not PyTorch's, which resets after the product.",
             ),
             Mistake(
                 "update-gate-reversed",

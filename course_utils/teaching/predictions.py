@@ -1,6 +1,6 @@
 """What to predict before an exhibit of the bug museum is opened. Every option, right or wrong, says why."""
 
-from .quiz import Option, Question
+from .question import Option, Question
 
 
 def _right(text: str, reason: str) -> Option:

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from html import escape
 
 import ipywidgets
 
 from ..errors import InputError
 from ..widgets import show_widget
-
-
-@dataclass(frozen=True)
-class Option:
-    """One answer to a question, and the reason why it is right or wrong."""
-
-    text: str
-    reason: str
-    right: bool = False
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked, and what may be answered; each option has its own explanation."""
-
-    text: str
-    options: tuple[Option, ...]
+from .predictions import PREDICTIONS
+from .question import Option, Question
+from .quizzes import QUIZZES
 
 
 def quiz(notebook: int) -> None:
     """Show the questions of a notebook. Nothing is scored and nothing is sent anywhere."""
-    from .quizzes import QUIZZES  # the questions import Question from here
-
     questions = {str(number): each for number, each in QUIZZES.items()}
     if str(notebook) not in questions:
         raise InputError(f"There is no quiz {notebook}; there are {', '.join(questions)}.")
@@ -41,8 +24,6 @@ def quiz(notebook: int) -> None:
 
 def predict_first(exhibit_id: str) -> None:
     """Show the question that comes before an exhibit of the bug museum."""
-    from .predictions import PREDICTIONS
-
     if exhibit_id not in PREDICTIONS:
         raise InputError(f"There is no exhibit {exhibit_id}; there are {', '.join(PREDICTIONS)}.")
     _show((PREDICTIONS[exhibit_id],))

@@ -1,6 +1,6 @@
 """The questions of each notebook's quiz. Every option, right or wrong, says why."""
 
-from .quiz import Option, Question
+from .question import Option, Question
 
 QUIZZES: dict[int, tuple[Question, ...]] = {
     1: (

@@ -272,7 +272,7 @@ def test_a_notebook_works_in_the_browser(path: Path, page: Page, lab: str, asked
     stills, trainings, sliders = (
         sum(len(re.findall(call, cell.source)) for cell in code)
         # A picture that is shown under a condition, as on a GPU, is indented.
-        for call in (r"(?m)^(?:_ = )?(?:show|explore)\(", r"\bLiveTraining\(\)", r"\bslider\(")
+        for call in (r"(?m)^(?:_ = )?(?:show|explore)\(", r"\bLiveTraining\(", r"\bslider\(")
     )
     number = path.stem[:2]
     for old in SCREENSHOTS.glob(f"{number}-*.png"):

@@ -6,15 +6,13 @@ import sys
 import types
 from pathlib import Path
 
+import mutation
 import pytest
+from mutation import Place, Verdict, Workshop
 
 from course_utils import EXHIBITS
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import mutation  # noqa: E402 (found only now)
-from mutation import Place, Verdict, Workshop  # noqa: E402
 
 SOURCE = 'def f(a: int | None, b):\n    """One."""\n    return a + b\n'
 
@@ -148,9 +146,8 @@ def test_the_report_counts_and_lists(monkeypatch, tmp_path):
     known = tmp_path / "equivalent.toml"
     known.write_text('[[mutant]]\nfile = "course_utils/a.py"\nbefore = "old 3"\nafter = "new 3"\nwhy = "It is."\n')
     monkeypatch.setattr(mutation, "EQUIVALENT", known)
-    notes = tmp_path / "notes.md"
-    notes.write_text("## By hand\n\nOf the samples before.\n", encoding="utf-8")
-    monkeypatch.setattr(mutation, "NOTES", notes)
+    (tmp_path / "7.md").write_text("## By hand\n\nOf this sample.\n", encoding="utf-8")
+    monkeypatch.setattr(mutation, "notes_on", lambda seed: tmp_path / f"{seed}.md")
     notebook = "notebooks/b.ipynb"
     monkeypatch.setattr(mutation, "programs", lambda: {(notebook, 4): "claim('1', x > 1)\ny = 2"})
     verdicts = [
@@ -163,7 +160,8 @@ def test_the_report_counts_and_lists(monkeypatch, tmp_path):
         verdict(notebook, 9, None, survived=0, cell=4),  # waits for its first command
     ]
     text = mutation.report(verdicts, 7, 1000)
-    assert "\n\n## By hand\n\nOf the samples before.\n\n## Survivors\n\n" in text
+    assert "\n\n## By hand\n\nOf this sample.\n\n## Survivors\n\n" in text
+    assert "By hand" not in mutation.report(verdicts, 8, 1000)
     assert "7 were drawn" in text
     assert "6 of these judged" in text
     assert "1 mutants in lines that only a GPU can run, and 1 in claims" in text
