@@ -301,7 +301,7 @@ QUIZZES: dict[int, tuple[Question, ...]] = {
                 ),
                 Option(
                     "The last one is always best",
-                    "For seed 4 of the original recipe, the chosen weights were better.",
+                    "With some seeds of the original recipe the chosen weights were better.",
                 ),
                 Option(
                     "The model has seen those examples",
