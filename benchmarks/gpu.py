@@ -70,7 +70,7 @@ LEVERS = {name: (first, FARTHER.get(name, last), told) for name, (first, last, t
 CHAIN = 100  # cells in a row, to measure what one costs
 ROUNDS = 7
 # The full network, trained until its mistakes are worth counting.
-LONGER = dataclasses.replace(
+TUNED_AND_LONGER = dataclasses.replace(
     TUNED,
     name="tuned and longer",
     batch_size=512,
@@ -349,7 +349,7 @@ def exact_count(plan: Plan) -> dict:
 
 def large_count(plan: Plan) -> dict:
     """Every input with a network of 2,177,034 parameters, trained here for longer; matrix products in TF32."""
-    recipe, weights = plan.sized(LONGER), plan.folder / "tuned-and-longer.pt"
+    recipe, weights = plan.sized(TUNED_AND_LONGER), plan.folder / "tuned-and-longer.pt"
     if not weights.exists():  # small enough to be taken along to the next machine
         run = whole(fit(recipe, device=plan.device, captured=plan.captured))
         state = {"model": run.model.state_dict(), "recipe": dataclasses.asdict(recipe), "seconds": run.seconds}

@@ -33,7 +33,7 @@ FEWER = dataclasses.replace(
     validation_examples=256,
     validation_batch_size=256,
 )
-LONGER = dataclasses.replace(
+LONGER_SUBSTRINGS = dataclasses.replace(
     FEWER,
     name="longer substrings",
     steps_per_epoch=60,
@@ -46,7 +46,7 @@ LONGER = dataclasses.replace(
     length_weight=2.0,
 )
 DECAY = dataclasses.replace(
-    LONGER,
+    LONGER_SUBSTRINGS,
     name="weight decay",
     batch_size=48,
     steps_per_epoch=64,
@@ -56,10 +56,10 @@ DECAY = dataclasses.replace(
 )
 WITHOUT_GUIDE = dataclasses.replace(TUNED, name="without guide", guided=False)
 LONG_RUNS = (ORIGINAL, NO_DROPOUT, ALWAYS_FORCED)  # which stay below 99 %: every second seed is enough
-SAME_NETWORK = (*LONG_RUNS, ONE_CYCLE, FEWER, LONGER, DECAY, WITHOUT_GUIDE, TUNED)
+SAME_NETWORK = (*LONG_RUNS, ONE_CYCLE, FEWER, LONGER_SUBSTRINGS, DECAY, WITHOUT_GUIDE, TUNED)
 
 ONE_LAYER = dataclasses.replace(
-    LONGER,
+    LONGER_SUBSTRINGS,
     name="one layer",
     steps_per_epoch=90,
     learning_rate=1.1e-2,

@@ -38,7 +38,7 @@ OPENING = "context-follows-the-state"  # the bug that notebook 6 begins with, wh
 EXAMINED = 1025  # examples a network is scored on: one more than a round number, so that the last batch is a small one
 BATCH_SIZE = 64  # of the evaluation that averages over batches
 TOGETHER = 25  # sources in a batch when the network is in use
-LONGER = 2  # how much longer than these one more source in that batch is
+EXTRA_TOKENS = 2  # how much longer than these one more source in that batch is
 PADDING = -100  # what PyTorch's cross-entropy ignores where nothing else is said
 
 
@@ -841,9 +841,9 @@ def read(exhibit: Exhibit | None, run: Run) -> Readings:
 def decode_in_use(model: Seq2Seq, source: Tensor) -> Tensor:
     """What `generate` writes for source (B, S) in a batch with a longer source, to which all are padded: (B, S - 2)."""
     n_rows, width = source.shape
-    longer, _ = held_out(SubstringTask(width + LONGER), 1, source.device)
-    padded = torch.cat([F.pad(source, (0, LONGER)), longer])
-    lengths = torch.tensor([width] * n_rows + [width + LONGER])
+    longer, _ = held_out(SubstringTask(width + EXTRA_TOKENS), 1, source.device)
+    padded = torch.cat([F.pad(source, (0, EXTRA_TOKENS)), longer])
+    lengths = torch.tensor([width] * n_rows + [width + EXTRA_TOKENS])
     # `generate` takes no lengths: they are laid on the encoder.
     with patch.object(model.encoder, "forward", functools.partial(model.encoder.forward, lengths=lengths)):
         return model.generate(padded, width - 2)[:n_rows]
