@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,6 +26,9 @@ from .training import ALONE, Process, Run, find_device
 
 SET_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 LONGEST_WAIT = timedelta(days=30)  # of one process for the others; when one of them fails, torchrun ends all
+# A replica keeps gloo's threads alive beyond the group. They clear the last messages away, for which they need Python's
+# lock: one that asks for it while Python ends aborts its process, in one run of ten to twenty.
+SECONDS_TO_CLEAR = 0.1
 DROPOUT_SEED = 3_000_003  # what the dropout of one process adds to the seed of the one before it
 
 
@@ -72,6 +76,7 @@ def joined(device: torch.device) -> Iterator[None]:
         torch.cuda.set_device(device)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     yield
+    time.sleep(SECONDS_TO_CLEAR)
     distributed.destroy_process_group()  # not after an error, when others may be waiting for this process
 
 
@@ -104,7 +109,7 @@ class TorchrunProcess(Process):
         self.is_first = self.rank == 0
 
     def replicate(self, learner: nn.Module) -> nn.Module:
-        return DistributedDataParallel(learner, broadcast_buffers=False)  # a guide counts its steps everywhere alike
+        return DistributedDataParallel(learner)
 
     def share(self, batch: Tensor) -> Tensor:
         return batch[self.rank :: self.n_processes]

@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         finally:
             torchrun.terminate()  # where it has not ended, so that it ends its processes
     assert torchrun.returncode == 0, errors
+    assert "Warning" not in errors, errors
     return folder
 
 
