@@ -1,6 +1,6 @@
 """How fast are a network's errors counted, and how near is that to the floor?
 
-    python benchmarks/counting.py           (a minute; writes counting.json beside this file)
+    python benchmarks/counting.py           (some seconds; writes counting.json beside this file)
 
 The floor is arithmetic: the multiplications and additions of the matrix products that one input costs, at the speed
 that one thread reaches on large matrices (see floor.py). Processor time is measured, not time on the clock, and the

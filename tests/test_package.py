@@ -60,6 +60,12 @@ def test_public_names_are_importable_from_the_package(name):
     assert name in dir(course_utils)
 
 
+def test_all_lists_every_public_name_once():
+    names = [name for names in course_utils._PUBLIC.values() for name in names]
+    assert course_utils.__all__ == sorted(set(names))
+    assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize("module", ORDER)
 def test_modules_are_importable_from_the_package(module):
     assert getattr(course_utils, module) is import_module(f"course_utils.{module}")

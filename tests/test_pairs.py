@@ -8,6 +8,8 @@ from torch import nn
 
 from course_utils import (
     FASTEST,
+    Decoder,
+    Encoder,
     PairDecoder,
     PairEncoder,
     PairSeq2Seq,
@@ -192,6 +194,11 @@ def test_a_saved_one_is_loaded_as_one(tmp_path, examples):
 def test_parts_that_do_not_fit_are_refused(refused):
     with refused("must fit the decoder"):
         PairSeq2Seq(PairEncoder(*SHAPE), PairDecoder(10, 6, 9, 2, 0.0))
+
+
+def test_its_parts_stand_where_the_others_do():
+    assert issubclass(PairEncoder, Encoder)
+    assert issubclass(PairDecoder, Decoder)
 
 
 def test_it_is_counted_by_whole_calls(pairs):

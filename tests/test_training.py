@@ -25,6 +25,7 @@ from course_utils import (
     FASTEST,
     ORIGINAL,
     RECIPES,
+    SMALL,
     TUNED,
     Callback,
     CapturedStep,
@@ -55,7 +56,7 @@ from course_utils import (
     training,
     validate,
 )
-from course_utils.data import VALIDATION_SEED, batches
+from course_utils.data import TEST_SEED, VALIDATION_SEED, batches
 from course_utils.training import Validation
 
 State = dict[str, Tensor]
@@ -137,6 +138,10 @@ def test_the_exact_recipes_are_as_long_as_the_records_say():
         assert {key: value.shape for key, value in build_model(recipe).state_dict().items()} == {
             key: value.shape for key, value in made.items()
         }
+
+
+def test_the_small_recipe_takes_the_steps_that_notebooks_speak_of():
+    assert (SMALL.steps_per_epoch, SMALL.epochs, SMALL.examples) == (100, 8, 51_200)
 
 
 @pytest.mark.slow
@@ -285,6 +290,10 @@ def test_each_epoch_is_validated_on_fresh_examples_of_the_runs_own(recipe):
         source, target = task.sample(recipe.validation_examples, generator)
         assert torch.equal(look.source, source)
         assert torch.equal(look.target, target)
+
+
+def test_validation_and_test_examples_have_seeds_of_their_own():
+    assert len({0, VALIDATION_SEED, TEST_SEED}) == 3
 
 
 # --- A run ------------------------------------------------------------------------------------------------------------
