@@ -20,8 +20,9 @@ import torch
 from provenance import begun, made_at, provenance, save, whole
 from tqdm.auto import tqdm
 
-from course_utils import SubstringTask, build_model
-from course_utils.museum import EXHIBITS, MUSEUM, Exhibit, examine, opened, read, train, watch
+from course_utils import EXHIBITS, SubstringTask, build_model
+from course_utils.exhibits import Exhibit
+from course_utils.museum import MUSEUM, examine, opened, read, train, watch
 from course_utils.training import Run
 
 RECORD = Path(__file__).parents[1] / "course_utils" / "records" / "museum.json"

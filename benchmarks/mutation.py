@@ -56,7 +56,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 from provenance import commit
 from tqdm.auto import tqdm
 
-from course_utils import museum, training
+from course_utils.exhibits import BATCH_SIZE, EXHIBITS, Exhibit
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "mutation"
@@ -218,17 +218,17 @@ def kept_sample(seed: int, count: int) -> tuple[list[tuple[Place, str]], int]:
 def exhibits() -> list[tuple[Place, str]]:
     """Each bug of the museum, put into the module whose part it takes: appended there, under the part's own name."""
     mutants = []
-    for name, exhibit in museum.EXHIBITS.items():
-        file = getattr(training, exhibit.part).__module__.replace(".", "/") + ".py"
+    for name, exhibit in EXHIBITS.items():
+        file = getattr(exhibit.home, exhibit.part).__module__.replace(".", "/") + ".py"
         source = (ROOT / file).read_text(encoding="utf-8")
         mutants.append((Place(file, None, f"exhibit {name}", 0, source.count("\n") + 1), source + _appended(exhibit)))
     return mutants
 
 
-def _appended(exhibit: museum.Exhibit) -> str:
+def _appended(exhibit: Exhibit) -> str:
     pieces = [exhibit.sick]
     if isinstance(exhibit.sick, type):  # with those that it stands on
-        pieces = [kind for kind in reversed(exhibit.sick.__mro__) if kind.__module__ == museum.__name__]
+        pieces = [kind for kind in reversed(exhibit.sick.__mro__) if kind.__module__ == Exhibit.__module__]
     code = "\n".join(inspect.getsource(piece) for piece in pieces)
     return f"""
 
@@ -241,7 +241,7 @@ def _exhibit({exhibit.part}):
 
     from course_utils.task import END_TOKEN
 
-    BATCH_SIZE = {museum.BATCH_SIZE}
+    BATCH_SIZE = {BATCH_SIZE}
 
 {textwrap.indent(code, "    ")}
     return {exhibit.sick.__name__}

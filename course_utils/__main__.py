@@ -18,20 +18,18 @@ try:
     from .data import held_out
     from .errors import InputError, TrainingDivergedError
     from .evaluation import evaluate
+    from .files import load_checkpoint, writable_folder
+    from .networks import load_model
     from .parallel import device_of_process, gather, n_processes, process_of_torchrun, rank, says_it_first
+    from .recipes import RECIPES, find_recipe
     from .task import SubstringTask
     from .training import (
         HELD_OUT_EXAMPLES,
-        RECIPES,
         PrintExamples,
         ProgressBar,
         find_device,
-        find_recipe,
         fit,
-        load_checkpoint,
-        load_model,
         summary,
-        writable_folder,
     )
     from .verification import (
         Certificate,

@@ -16,9 +16,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from .data import SyntheticDataset
+from .networks import build_model
+from .recipes import TUNED, Recipe
 from .speed import WARM_UP_STEPS, CapturedStep, seconds
 from .task import SubstringTask
-from .training import TUNED, Recipe, build_model, optimizer_of, train_step
+from .training import optimizer_of, train_step
 
 FOREVER = 10**9  # examples
 

@@ -1,4 +1,4 @@
-"""Training: a step, an epoch, a whole run; recipes, history and checkpoints. It knows nothing of notebooks.
+"""Training: a step, an epoch, a whole run; its history and its checkpoints. It knows nothing of notebooks.
 
 A run's numbers come from its seed alone: the weights, a guide's, the data, the coins, dropout and the validation
 examples each draw from a generator made from it. (So all but the last begin with the same random numbers, and use them
@@ -22,195 +22,15 @@ from .data import VALIDATION_SEED, batches, held_out
 from .errors import InputError, TrainingDivergedError
 from .evaluation import evaluate, exact_match, perplexity, predict, token_loss
 from .files import load_checkpoint, save_checkpoint, writable_folder
-from .guide import Guide, Guided
-from .model import INITIAL_RANGE, Decoder, Encoder, Seq2Seq, count_parameters, init_weights, seed_dropout
-from .pairs import PairDecoder, PairEncoder, PairSeq2Seq
+from .model import Seq2Seq, count_parameters, seed_dropout
+from .networks import build_model, learner_of
+from .recipes import Recipe
 from .speed import CapturedStep
-from .task import VOCABULARY_SIZE, SubstringTask
+from .task import SubstringTask
 
-LARGEST_LENGTH_WEIGHT = 20  # by which hardly a pair but the longest is left
 HELD_OUT_EXAMPLES = 10_000  # what a run is measured on, and what `until` looks at
 
-NETWORKS = ("gru", "pairs")
 KEPT = ("step", "history", "step_losses", "best_state", "best_epoch")  # beside the weights, after each whole epoch
-COUNTS = (  # what a recipe has at least one of
-    "batch_size", "steps_per_epoch", "epochs", "validation_examples", "validation_batch_size", "emb_dim", "hidden_dim",
-    "n_layers",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained: a fixed budget and everything that spends it."""
-
-    name: str
-    batch_size: int
-    steps_per_epoch: int
-    epochs: int
-    dropout: float
-    teacher_forcing_ratio: float
-    learning_rate: float  # Adam's; the peak of the schedule
-    one_cycle: bool  # warm up to the peak, then anneal to nothing (Smith & Topin, 2017); False keeps it constant
-    validation_examples: int  # drawn fresh after each epoch; their loss picks the best checkpoint
-    validation_batch_size: int
-    emb_dim: int = 128
-    hidden_dim: int = 256
-    n_layers: int = 3
-    gradient_clip: float = 1.0  # the largest gradient norm let through
-    initial_range: float | None = INITIAL_RANGE  # of the network's starting weights; None keeps PyTorch's own
-    warm_up: float = 0.3  # the share of a one-cycle run in which the rate rises
-    betas: tuple[float, float] = (0.9, 0.999)  # Adam's
-    weight_decay: float = 0.0  # AdamW's (Loshchilov & Hutter, 2019)
-    length_weight: float = 0.0  # trains on a pair more often by its length to this power; scores keep the sampler
-    length: int = 10  # of the source
-    network: str = "gru"  # or pairs: see `parts_of`
-    guided: bool = False  # whether a guide teaches the encoder, too: see `guide`
-
-    def __post_init__(self) -> None:
-        for name in COUNTS:
-            count = getattr(self, name)
-            if type(count) is not int or count < 1:  # True would count as 1
-                raise InputError(f"A recipe's {name} is a whole number, at least 1, not {count}.")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"A recipe's learning_rate is finite and above 0, not {self.learning_rate}.")
-        if not self.gradient_clip > 0:
-            raise InputError(f"A recipe's gradient_clip is above 0, not {self.gradient_clip}.")
-        if self.initial_range is not None and not 0 < self.initial_range < math.inf:
-            raise InputError(f"A recipe's initial_range is above 0, or None, not {self.initial_range}.")
-        if not 0 <= self.length_weight <= LARGEST_LENGTH_WEIGHT:
-            raise InputError(
-                f"A recipe's length_weight is from 0 to {LARGEST_LENGTH_WEIGHT}, not {self.length_weight}."
-            )
-        if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"A recipe's weight_decay is finite and at least 0, not {self.weight_decay}.")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise InputError(f"A recipe's betas are two numbers, at least 0 and below 1, not {self.betas}.")
-        for name, share in (("dropout", self.dropout), ("warm_up", self.warm_up)):
-            if not 0 <= share < 1:
-                raise InputError(f"A recipe's {name} is a share, at least 0 and below 1, not {share}.")
-        if not 0 <= self.teacher_forcing_ratio <= 1:
-            raise InputError(f"A teacher forcing ratio is a chance, from 0 to 1, not {self.teacher_forcing_ratio}.")
-        if self.network not in NETWORKS:
-            raise InputError(f"A recipe's network is {' or '.join(NETWORKS)}, not {self.network}.")
-        if self.network == "pairs" and (self.length % 2 or self.teacher_forcing_ratio != 1):
-            raise InputError(
-                "A network in pairs takes an even length and a teacher forcing ratio of 1, "
-                f"not {self.length} and {self.teacher_forcing_ratio}."
-            )
-        if self.guided and (self.network, self.teacher_forcing_ratio) != ("gru", 1):
-            raise InputError(
-                "A recipe with a guide takes the network gru and a teacher forcing ratio of 1, "
-                f"not {self.network} and {self.teacher_forcing_ratio}."
-            )
-
-    @property
-    def steps(self) -> int:
-        """All optimizer steps of a whole run."""
-        return self.epochs * self.steps_per_epoch
-
-    @property
-    def examples(self) -> int:
-        """All training examples of a whole run: each one drawn counts."""
-        return self.steps * self.batch_size
-
-
-ORIGINAL = Recipe(
-    name="original",
-    batch_size=32,
-    steps_per_epoch=128,
-    epochs=16,
-    dropout=0.5,
-    teacher_forcing_ratio=0.5,
-    learning_rate=1e-3,
-    one_cycle=False,
-    validation_examples=8,
-    validation_batch_size=1,
-)
-# What recipes begin with, where they do not say otherwise.
-_FORCED = Recipe(
-    name="forced",
-    batch_size=64,
-    steps_per_epoch=64,
-    epochs=10,
-    dropout=0.0,
-    teacher_forcing_ratio=1.0,
-    learning_rate=3e-3,
-    one_cycle=True,
-    validation_examples=256,
-    validation_batch_size=256,
-)
-# High rates held in check by weight decay, and long substrings, where most mistakes are, drawn more often.
-TUNED = dataclasses.replace(
-    _FORCED,
-    name="tuned",
-    batch_size=48,
-    steps_per_epoch=48,
-    epochs=5,
-    learning_rate=8e-3,
-    gradient_clip=10.0,
-    initial_range=None,
-    warm_up=0.2,
-    betas=(0.7, 0.95),
-    weight_decay=0.9,
-    length_weight=2.0,
-    guided=True,
-)
-# The same for a small network that takes few steps.
-FASTEST = dataclasses.replace(
-    TUNED,
-    name="fastest",
-    batch_size=72,
-    steps_per_epoch=42,
-    learning_rate=8e-2,
-    emb_dim=16,
-    hidden_dim=96,
-    n_layers=1,
-    warm_up=0.15,
-    betas=(0.6, 0.85),
-    weight_decay=0.25,
-    length_weight=3.0,
-    network="pairs",
-    guided=False,
-)
-# The same kind of network on sources of six numbers, trained in seconds: for looking inside, not for the command line.
-SMALL = dataclasses.replace(
-    _FORCED,
-    name="small",
-    steps_per_epoch=100,
-    epochs=8,
-    learning_rate=1e-2,
-    emb_dim=16,
-    hidden_dim=64,
-    n_layers=1,
-    length=6,
-)
-# A very small network, and patience: 10,250 parameters. `records/` holds its weights, and the count of its errors.
-EXACT = dataclasses.replace(
-    _FORCED,
-    name="exact",
-    batch_size=256,
-    steps_per_epoch=1000,
-    epochs=40,
-    learning_rate=1e-2,
-    emb_dim=16,
-    hidden_dim=32,
-    n_layers=1,
-    initial_range=None,
-    warm_up=0.1,
-    betas=(0.9, 0.98),
-    weight_decay=0.01,
-    length_weight=1.0,
-)
-# The same network on sources of eight numbers, whose inputs any laptop counts.
-EXACT_8 = dataclasses.replace(EXACT, name="exact-8", epochs=12, length=8)
-RECIPES = {recipe.name: recipe for recipe in (ORIGINAL, TUNED, FASTEST, EXACT, EXACT_8)}
-
-
-def find_recipe(name: str) -> Recipe:
-    """The recipe of this name. Raises InputError where there is none."""
-    if name not in RECIPES:
-        raise InputError(f"There is no recipe {name!r}; the recipes are {', '.join(RECIPES)}.")
-    return RECIPES[name]
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -220,39 +40,6 @@ def find_device(name: str = "auto") -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("This PyTorch finds no CUDA GPU here: use --device cpu, or auto.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def parts_of(network: str) -> dict[str, type[nn.Module]]:
-    """The classes of such a network: its encoder, its decoder, and `whole`, made of the two."""
-    # Looked up when they are wanted: the bug museum puts other parts in their places.
-    return {
-        "gru": {"encoder": Encoder, "decoder": Decoder, "whole": Seq2Seq},
-        "pairs": {"encoder": PairEncoder, "decoder": PairDecoder, "whole": PairSeq2Seq},
-    }[network]
-
-
-def build_model(recipe: Recipe, seed: int = 0, device: torch.device | str = "cpu") -> Seq2Seq:
-    """The recipe's network with its starting weights, the same on every device for the same seed."""
-    shape = (VOCABULARY_SIZE, recipe.emb_dim, recipe.hidden_dim, recipe.n_layers, recipe.dropout)
-    # PyTorch's own starting weights are drawn from the global generator: leave the caller's alone.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed every GPU as well
-        parts = parts_of(recipe.network)
-        model = parts["whole"](parts["encoder"](*shape), parts["decoder"](*shape))
-    if recipe.initial_range is not None:
-        init_weights(model, torch.Generator().manual_seed(seed), recipe.initial_range)
-    return model.to(device)
-
-
-def learner_of(model: Seq2Seq, recipe: Recipe, seed: int = 0) -> nn.Module:
-    """What the recipe takes its steps with: the model, where the recipe says so with a guide at its side."""
-    if not recipe.guided:
-        return model
-    n_tokens = SubstringTask(recipe.length).n_digits
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        guide = Guide(recipe.n_layers, recipe.hidden_dim, n_tokens, VOCABULARY_SIZE, recipe.steps)
-    return Guided(model, guide.to(model.encoder.embedding.weight.device))
 
 
 def train_step(
@@ -775,27 +562,3 @@ def _dropout_state(device: torch.device) -> Tensor:
     comes from this same generator, and so moves all that PyTorch's own dropout draws later.
     """
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-
-
-def load_model(path: str | Path, device: torch.device | str = "cpu") -> Seq2Seq:
-    """The trained network of a checkpoint, in float32 and in eval mode; its sizes are read off its tensors."""
-    state = load_checkpoint(path)["model"]
-    try:
-        gates, _ = state["encoder.rnn.weight_hh_l0"].shape
-        shapes = {name: _shape_of(name, state) for name in ("encoder", "decoder")}
-        parts = parts_of("pairs" if gates == 4 * shapes["encoder"][2] else "gru")
-        model = parts["whole"](*(parts[name](*shape) for name, shape in shapes.items()))
-        model.load_state_dict(state)
-    except (KeyError, IndexError, RuntimeError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(f"{path} holds another kind of model than this course's encoder–decoder.") from error
-    if {model.encoder.embedding.num_embeddings, model.decoder.embedding.num_embeddings} != {VOCABULARY_SIZE}:
-        raise InputError(f"{path} holds a model of another vocabulary: the task has {VOCABULARY_SIZE} tokens.")
-    return model.to(device).eval()
-
-
-def _shape_of(part: str, state: dict[str, Tensor]) -> tuple[int, int, int, int, float]:
-    """What an encoder or a decoder with these weights was made with, but without dropout."""
-    vocabulary, emb_dim = state[f"{part}.embedding.weight"].shape
-    _, hidden_dim = state[f"{part}.rnn.weight_hh_l0"].shape
-    n_layers = sum(key.startswith(f"{part}.rnn.weight_hh_l") for key in state)
-    return vocabulary, emb_dim, hidden_dim, n_layers, 0.0

@@ -45,6 +45,12 @@ def examples() -> tuple[Tensor, Tensor]:
 
 
 @pytest.fixture
+def batch() -> tuple[Tensor, Tensor]:
+    """Six examples of length 6: source (6, 6) and target (6, 4)."""
+    return SubstringTask(6).sample(6, torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
 def recipe() -> Recipe:
     """The tuned recipe's kind of training, in a tenth of a second; without its guide, so that the coins may vary."""
     return TINY_TUNED

@@ -11,10 +11,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils import FASTEST, ORIGINAL, PROPERTIES, SMALL, SubstringTask, build_model, diagnose, fit, properties
+from course_utils import (
+    EXHIBITS,
+    FASTEST,
+    ORIGINAL,
+    PROPERTIES,
+    SMALL,
+    SubstringTask,
+    build_model,
+    diagnose,
+    fit,
+    properties,
+)
 from course_utils.evaluation import evaluate, token_loss
 from course_utils.model import Decoder, Encoder, Seq2Seq, shift_right
-from course_utils.museum import EXHIBITS, opened
+from course_utils.museum import opened
 from course_utils.properties import Diagnosis, DoesNotApply, Finding, Property, Subject
 from course_utils.training import train_step
 

@@ -17,7 +17,7 @@ import solutions
 import student
 
 from course_utils import SubstringTask, count_errors, fit, save_certificate, save_checkpoint, sha256_of
-from course_utils.training import SMALL
+from course_utils.recipes import SMALL
 
 ROOT = Path(__file__).parents[1]
 

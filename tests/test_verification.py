@@ -46,7 +46,7 @@ from course_utils import (
     train_to_zero,
     verification,
 )
-from course_utils.training import SMALL
+from course_utils.recipes import SMALL
 
 SIX = SubstringTask(6)
 SEVEN = SubstringTask(7)

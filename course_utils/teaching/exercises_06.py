@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..evaluation import evaluate, token_accuracy, token_loss
+from ..exhibits import BATCH_SIZE, EXHIBITS, Exhibit
 from ..model import Decoder, Encoder, Seq2Seq, start_tokens
-from ..museum import BATCH_SIZE, EXHIBITS, Exhibit
 from ..task import END_TOKEN, START_TOKEN
 from .comparison import brief, difference, normal
 from .engine import Exercise, Mistake, register

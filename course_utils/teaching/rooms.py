@@ -7,7 +7,8 @@ from html import escape
 from IPython.display import display
 
 from ..errors import InputError
-from ..museum import EXHIBITS, INSTRUMENTS, Exhibit, notices, spread
+from ..exhibits import EXHIBITS, Exhibit
+from ..museum import INSTRUMENTS, notices, spread
 from ..properties import PROPERTIES
 from ..records import load_record
 from .predictions import PREDICTIONS
