@@ -342,7 +342,7 @@ class Workshop:
             _end(process)
         if process.returncode == 0:
             return None
-        failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", printed, re.MULTILINE)
+        failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", printed, re.MULTILINE)
         return failed[0] if failed else f"exit status {process.returncode} of {command[-1]}"
 
 

@@ -123,6 +123,12 @@ def test_an_exhibit_is_noticed_by_the_tests_of_its_module(workshop):
     assert judge(workshop, place, new).killed_by.startswith("tests/test_model.py")
 
 
+def test_the_test_that_notices_is_told_by_its_whole_name(workshop):
+    (place, new), *_ = [pair for pair in mutation.exhibits() if pair[0].kind == "exhibit gradients-kept"]
+    named = "tests/test_training.py::test_two_steps_equal_those_written_out[0.0-not clipped]"
+    assert judge(workshop, place, new).killed_by == named
+
+
 def test_the_report_on_exhibits_says_which_test_noticed_which():
     places = [Place("course_utils/model.py", None, f"exhibit {name}", 0, 1) for name in "abc"]
     verdicts = [
