@@ -27,7 +27,7 @@ from peers.competition import GOAL
 from provenance import begun, made_at, provenance, save
 from tqdm.auto import tqdm
 
-from course_utils import TUNED, build_model, count_parameters, display, learner_of, plots
+from course_utils import FASTEST, ORIGINAL, TUNED, build_model, count_parameters, display, learner_of, plots
 
 RECORD = Path(__file__).with_suffix(".json")
 REPORT = RECORD.with_name("BENCH.md")
@@ -202,7 +202,7 @@ def picture(record: dict) -> bytes:
 
 def main() -> None:
     here = provenance("make bench")
-    record = {"runs": []} | begun(RECORD, here)
+    record = {"runs": []} | begun(RECORD, here, ORIGINAL, TUNED, FASTEST)
     for name, seed in tqdm(rounds(record["runs"]), "runs"):
         run = COMPETITORS[name].run(seed)
         kept = {key: run[key] for key in ("parameters", "examples", "seconds", "exact_match")}

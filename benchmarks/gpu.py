@@ -399,7 +399,7 @@ def notebook(plan: Plan) -> dict:
             with contextlib.redirect_stdout(printed), interrupts_kept():
                 exec(compile(source, f"In [{number}]", "exec"), space)
         except ImportError as error:
-            raise NotDoneError(f"In [{number}] needs what the course needs (pip install .): {error}.") from error
+            raise NotDoneError(f"In [{number}] needs what the course needs (pip install -e .): {error}.") from error
         except AssertionError as error:  # another device trains another network, of which the others are still known
             failed.append(f"In [{number}]: {error}")
     return {

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 # Where these methods and functions of tensors take an axis, as `dim=` or at this position.
 AXIS_AT = {
     **dict.fromkeys(("all", "any", "argmax", "argmin", "cumsum", "flatten", "max", "mean", "min", "size", "std"), 0),
-    **dict.fromkeys(("squeeze", "sum", "transpose", "unbind", "unsqueeze", "chunk", "split"), 0),
+    **dict.fromkeys(("squeeze", "sum", "transpose", "unbind", "unsqueeze"), 0),
+    **dict.fromkeys(("chunk", "split"), 1),
 }
 OTHER_AXIS = {0: 1, 1: 0, 2: 1, -1: 0, -2: -1}
 OTHER_MODE = {"eval": "train", "train": "eval", "no_grad": "enable_grad", "inference_mode": "enable_grad"}

@@ -77,7 +77,7 @@ def decodings(model: torch.nn.Module) -> dict:
 def main() -> None:
     torch.set_num_threads(1)  # the networks are so small that two threads only wait for each other
     here = provenance("python benchmarks/museum.py")
-    record = begun(RECORD, here)
+    record = begun(RECORD, here, MUSEUM)
     readings = {name: record.get("readings", {}).get(name, []) for name in CASES}
     decoded = {name: record["decodings"][name] for name in CASES if name in record.get("decodings", {})}
     made = record.get("readings made at", [])
@@ -100,7 +100,7 @@ def main() -> None:
         save(record | {"decodings": decoded, "readings made at": made, "readings": readings}, RECORD, indent=None)
     record = {
         **here,
-        "settings": dataclasses.asdict(MUSEUM),
+        "settings": record["settings"],
         "watched": {"source": WATCHED, "target": SubstringTask(MUSEUM.length).solve(WATCHED).tolist()},
         "in training": in_training,
         "diagnoses": {name: diagnosis(exhibit) for name, exhibit in tqdm(CASES.items(), "diagnoses")},

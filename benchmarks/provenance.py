@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from course_utils import Run
+from course_utils import Recipe, Run
 from course_utils.files import written_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,11 +57,17 @@ def made_at(here: dict) -> dict:
     return {name: here[name] for name in ("commit", "date")}
 
 
-def begun(path: Path, here: dict) -> dict:
-    """The record so far; without one, what `provenance` says here. Measurements of two machines are not mixed."""
+def begun(path: Path, here: dict, *recipes: Recipe) -> dict:
+    """The record so far; without one, what `provenance` says here and the settings of the recipes that are measured.
+
+    Measurements of two machines are not mixed, nor those of a recipe before and after a change.
+    """
+    settings = {recipe.name: dataclasses.asdict(recipe) | {"betas": list(recipe.betas)} for recipe in recipes}
     if not path.exists():
-        return dict(here)
+        return here | {"settings": settings}
     record = json.loads(path.read_text(encoding="utf-8"))
+    if record["settings"] != settings:
+        raise SystemExit(f"A recipe has changed since {path.name} was begun: remove the file to begin anew.")
     if _told(record) != _told(here):
         raise SystemExit(
             f"{path.name} was begun on another machine or with other versions, {_told(record)}, and here it is "

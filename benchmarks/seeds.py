@@ -21,7 +21,7 @@ SEEDS = {TUNED: range(200, 220), FASTEST: range(200, 240)}
 
 
 def main() -> None:
-    record = {"exact match": {}} | begun(RECORD, provenance("python benchmarks/seeds.py"))
+    record = {"exact match": {}} | begun(RECORD, provenance("python benchmarks/seeds.py"), *SEEDS)
     found = record["exact match"]
     left = [
         (recipe, seed)

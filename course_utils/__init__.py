@@ -1,6 +1,30 @@
 """The canonical code of *Seq2Seq, Exactly*: the task, the model, its training, and what the notebooks teach with.
 
-Data flows one way: each module imports only those above it in this table. Names are loaded when they are first used, so
+- errors: what is raised where input cannot be used
+- files: checkpoints and other files, written whole or not at all
+- task: the rule, its inputs by number, its sampler
+- data: streams of examples, and those held out
+- model: the encoder, the decoder, and the two together
+- pairs: the same with two tokens a step, for the recipe `fastest`
+- evaluation: scores, and mistakes by kind
+- guide: what `tuned` learns beside the network, and throws away
+- speed: a captured step, and seconds
+- recipes: how each network is trained, as data
+- networks: made by a recipe, or read from a checkpoint
+- training: a step, an epoch, a run, its history and its checkpoints
+- parallel: one of several processes under torchrun
+- ladder: from the plain loop to the captured step
+- verification: counting errors over every input, certificates, and learning from failures
+- properties: what holds of any encoder–decoder, and a diagnosis of one where it does not
+- exhibits: the bugs of the museum
+- museum: what instruments and properties make of them
+- records: results measured elsewhere, as data
+- plots: numbers in, figures out
+- display: how a figure is shown in a notebook
+- widgets: sliders, and a training to watch
+- teaching: claims, exercises, predictions and quizzes
+
+Data flows one way: each module imports only those above it in this list. Names are loaded when they are first used, so
 importing the package is quick and pulls in no figures or widgets.
 """
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .errors import InputError
 from .files import load_checkpoint
 from .guide import Guide, Guided
-from .model import Decoder, Encoder, Seq2Seq, init_weights
+from .model import Decoder, Encoder, Seq2Seq, device_of, init_weights
 from .pairs import PairDecoder, PairEncoder, PairSeq2Seq
 from .recipes import Recipe
 from .task import VOCABULARY_SIZE, SubstringTask
@@ -46,7 +46,7 @@ def learner_of(model: Seq2Seq, recipe: Recipe, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         guide = Guide(recipe.n_layers, recipe.hidden_dim, n_tokens, VOCABULARY_SIZE, recipe.steps)
-    return Guided(model, guide.to(model.encoder.embedding.weight.device))
+    return Guided(model, guide.to(device_of(model)))
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> Seq2Seq:

@@ -29,7 +29,7 @@ LONGEST_WAIT = timedelta(days=30)  # of one process for the others; when one of 
 # A replica keeps gloo's threads alive beyond the group. They clear the last messages away, for which they need Python's
 # lock: one that asks for it while Python ends aborts its process, in one run of ten to twenty.
 SECONDS_TO_CLEAR = 0.1
-DROPOUT_SEED = 3_000_003  # what the dropout of one process adds to the seed of the one before it
+SEEDS_APART = 3_000_003  # the seeds of two processes' dropout, one process behind the other
 
 
 def rank() -> int:
@@ -159,4 +159,4 @@ class TorchrunProcess(Process):
     def _draw_own_dropout(self, run: Run) -> None:
         """Else the same places would be dropped in all shares. Anew each epoch, as a resumed run does on a CPU."""
         if not self.is_first:  # the first's are the run's, and saved with it
-            seed_dropout(run.device, run.seed + self.rank * DROPOUT_SEED + len(run.history))
+            seed_dropout(run.device, run.seed + self.rank * SEEDS_APART + len(run.history))

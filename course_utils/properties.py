@@ -245,7 +245,16 @@ def _check_examples(source: Tensor | None, target: Tensor | None) -> None:
 
 def _with_a_copy(subject: Subject) -> Subject:
     """Whatever is done to this one's model, the next property starts from the same."""
-    return dataclasses.replace(subject, model=copy.deepcopy(subject.model))
+    return dataclasses.replace(subject, model=_copied(subject.model))
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy whose recurrent weights lie together again: else cuDNN would move them, and warn, at every call."""
+    copied = copy.deepcopy(model)
+    for part in copied.modules():
+        if isinstance(part, nn.RNNBase):
+            part.flatten_parameters()
+    return copied
 
 
 def _findings(subject: Subject) -> Iterator[Finding]:
@@ -541,7 +550,7 @@ def _stepped(subject: Subject, model: nn.Module) -> Any:
 def step_starts_clean(subject: Subject) -> float:
     """How far a step leads elsewhere because gradients were left from the one before."""
     model = _set_dropout(subject.model, 0.0).train()
-    left = copy.deepcopy(model)
+    left = _copied(model)
     for parameter in left.parameters():
         parameter.grad = torch.full_like(parameter, 1 / parameter.numel())
     for one in (model, left):

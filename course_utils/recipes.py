@@ -41,7 +41,7 @@ class Recipe:
     weight_decay: float = 0.0  # AdamW's (Loshchilov & Hutter, 2019)
     length_weight: float = 0.0  # trains on a pair more often by its length to this power; scores keep the sampler
     length: int = 10  # of the source
-    network: str = "gru"  # or pairs: see `parts_of`
+    network: str = "gru"  # or pairs: see `networks.parts_of`
     guided: bool = False  # whether a guide teaches the encoder, too: see `guide`
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +35,7 @@ KEPT = ("step", "history", "step_losses", "best_state", "best_epoch")  # beside 
 
 
 def find_device(name: str = "auto") -> torch.device:
-    """`auto` is the first GPU where there is one, else the CPU."""
+    """`auto` is the first GPU where there is one, else the CPU. InputError where cuda is asked for and absent."""
     if name not in ("auto", "cpu", "cuda"):
         raise InputError(f"There is no device {name!r}; the devices are auto, cpu and cuda.")
     if name == "cuda" and not torch.cuda.is_available():
@@ -83,7 +84,7 @@ class Validation:
 
 
 def validate(model: Seq2Seq, source: Tensor, target: Tensor, batch_size: int) -> Validation:
-    """Free-running outputs and each example's loss."""
+    """Free-running outputs for source (N, S) and target (N, T), and each example's loss, in nats a token."""
     logits = predict(model, source, target, batch_size=batch_size)
     log_probabilities = logits.double().log_softmax(-1)
     losses = -log_probabilities.gather(-1, target[..., None]).squeeze(-1).mean(dim=1)
@@ -103,7 +104,7 @@ class Callback:
         """After each epoch, when it is validated and saved."""
 
     def on_end(self, run: Run) -> None:
-        """When the run is over, whether it came to its end, was interrupted or failed."""
+        """When the run is over, whether it came to its end, was interrupted or failed; the last one first."""
 
 
 class Process(Callback):
@@ -257,34 +258,37 @@ def fit(
             folder = None  # the first saves what all of them have
         if whole is not None and folder is not None and not (folder / "best.pt").exists():
             _save_best(run, folder)  # someone brought last.pt here alone
-        for callback in callbacks:
-            callback.on_start(run)
-        try:
-            replica = process.replicate(run.learner)
-            while len(run.history) < recipe.epochs and not _reached(run, until):
-                row = _train_epoch(run, replica, process, callbacks)
-                if process.is_first:
-                    _validate_epoch(run, row, until)
-                    _keep(run, row)
-                run.history = process.from_first(run.history)
-                state = _state_of(run)
-                if folder is not None:
-                    _save_run(run, state, folder)
-                whole = state  # only now: what an interrupt goes back to is what was saved
-                for callback in callbacks:
-                    callback.on_epoch(run)
-        except torch.OutOfMemoryError as error:  # only a GPU raises it; what was saved is whole
-            raise InputError(
-                f"The GPU has too little memory for batches of {recipe.batch_size}: take a recipe with smaller ones, "
-                f"dataclasses.replace(recipe, batch_size={max(1, recipe.batch_size // 2)}), or end other programs that "
-                "use it (nvidia-smi lists them)."
-            ) from error
-        except KeyboardInterrupt:
-            _go_back(run, whole, folder)
-        finally:
+        with ExitStack() as ends:  # who has started ends, whatever happens to the others
             for callback in callbacks:
-                callback.on_end(run)
+                callback.on_start(run)
+                ends.callback(callback.on_end, run)
+            try:
+                replica = process.replicate(run.learner)
+                while len(run.history) < recipe.epochs and not _reached(run, until):
+                    row = _train_epoch(run, replica, process, callbacks)
+                    if process.is_first:
+                        _validate_epoch(run, row, until)
+                        _keep(run, row)
+                    run.history = process.from_first(run.history)
+                    state = _state_of(run)
+                    if folder is not None:
+                        _save_run(run, state, folder)
+                    whole = state  # only now: what an interrupt goes back to is what was saved
+                    for callback in callbacks:
+                        callback.on_epoch(run)
+            except torch.OutOfMemoryError as error:  # only a GPU raises it; what was saved is whole
+                raise InputError(_too_little_memory(recipe.batch_size)) from error
+            except KeyboardInterrupt:
+                _go_back(run, whole, folder)
     return run
+
+
+def _too_little_memory(batch_size: int) -> str:
+    smaller = f"take a recipe with smaller ones, dataclasses.replace(recipe, batch_size={batch_size // 2}), "
+    return (
+        f"The GPU has too little memory for batches of {batch_size}: {smaller if batch_size > 1 else ''}"
+        "train on the CPU (--device cpu), or end other programs that use it (nvidia-smi lists them)."
+    )
 
 
 def summary(run: Run) -> dict:
@@ -457,7 +461,7 @@ def _go_back(run: Run, whole: dict | None, folder: Path | None) -> None:
     if whole is not None:
         _take(run, whole)
         return
-    run.history, run.best_state, run.best_epoch = [], _copy_state(run.model), 0
+    run.history, run.step_losses, run.best_state, run.best_epoch = [], [], _copy_state(run.model), 0
     if folder is not None:
         _save_best(run, folder)
 

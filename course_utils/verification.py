@@ -118,7 +118,15 @@ class PrefixTree:
 
     @torch.no_grad()
     def margins(self, first: int, n_free_digits: int) -> Tensor:
-        """As `WholeCalls.margins`."""
+        """As `WholeCalls.margins`, of inputs that share a beginning: `first` is the first of them.
+
+        Raises InputError where they do not, or where they are fewer than a chunk.
+        """
+        if n_free_digits < self.chunk_digits or first % N_DIGIT_VALUES**n_free_digits:
+            raise InputError(
+                f"The {N_DIGIT_VALUES}^{n_free_digits} inputs from {first} on do not make a whole branch, "
+                f"of at least {self.chunk_digits} digits."
+            )
         prefix = self.task.inputs(first, first + 1)[0, : self.task.length - n_free_digits].tolist()
         states = self.encoder.start()
         for token in prefix:
@@ -696,7 +704,7 @@ def _processor() -> str:
 
 
 def feed_back(model: Seq2Seq, task: SubstringTask, failures: list[list[int]], *, steps: int, seed: int) -> None:
-    """Train a model on: half of every batch are fresh examples, half are drawn from inputs that it failed on.
+    """Go on training a model: half of every batch are fresh examples, half are drawn from inputs that it failed on.
 
     Fresh examples alone would hardly contain what is left to learn; failures alone would make it forget the rest.
     The rate falls to 0. Of the fresh ones, long substrings are drawn more often.

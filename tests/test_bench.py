@@ -1,5 +1,6 @@
 """The side-by-side comparison: who runs when, what counts, and what the report says. The competitors are fakes."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -60,7 +61,8 @@ def recorded():
 def begun_before(runs):
     """A record with one run in it, from before runs named their commit and date."""
     one = {"competitor": "quick", "seed": 0, "parameters": 1, "examples": 1, "seconds": 1, "exact_match": 1}
-    record = {**provenance.provenance("make bench"), "runs": [one]}
+    ours = (bench.ORIGINAL, bench.TUNED, bench.FASTEST)
+    record = {**provenance.begun(bench.RECORD, provenance.provenance("make bench"), *ours), "runs": [one]}
     provenance.save(record, bench.RECORD)
     return record
 
@@ -71,6 +73,12 @@ def test_a_stopped_comparison_goes_on_where_it_was(runs, begun_before):
     assert len(runs) == 15
     assert recorded()["runs"][:1] == begun_before["runs"]
     assert len(recorded()["runs"]) == 16
+
+
+def test_runs_of_a_recipe_before_and_after_a_change_are_not_mixed(runs, begun_before, monkeypatch):
+    monkeypatch.setattr(bench, "TUNED", dataclasses.replace(bench.TUNED, epochs=6))
+    with pytest.raises(SystemExit, match=r"A recipe has changed since bench.json was begun"):
+        bench.main()
 
 
 def test_a_run_is_credited_to_the_commit_it_was_made_at(runs, begun_before, monkeypatch):

@@ -80,6 +80,13 @@ def test_a_checkpoint_cut_anywhere_is_refused_and_left_alone(recipe, tmp_path, r
         assert cut.stat().st_size == int(share * len(whole))
 
 
+def test_batches_of_one_cannot_be_smaller():
+    assert "smaller" in training_module._too_little_memory(2)
+    assert training_module._too_little_memory(1).startswith(
+        "The GPU has too little memory for batches of 1: train on the CPU"
+    )
+
+
 def test_a_gpu_out_of_memory_says_what_to_change_and_loses_nothing(recipe, tmp_path, monkeypatch):
     steps = iter(range(recipe.steps_per_epoch))
     right_step = training_module.train_step
@@ -90,7 +97,7 @@ def test_a_gpu_out_of_memory_says_what_to_change_and_loses_nothing(recipe, tmp_p
         return right_step(*arguments, **options)
 
     monkeypatch.setattr(training_module, "train_step", too_large_after_an_epoch)
-    with pytest.raises(InputError, match=r"batch_size=4\), or end other programs"):
+    with pytest.raises(InputError, match=r"batch_size=4\), train on the CPU \(--device cpu\), or end other programs"):
         fit(recipe, out=tmp_path)
     monkeypatch.undo()
     assert fit(recipe, out=tmp_path, resume=True).step_losses == fit(recipe).step_losses

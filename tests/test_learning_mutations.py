@@ -15,6 +15,7 @@ from course_utils import model
         ("another axis", "logits.argmax(-1)", "logits.argmax(0)"),
         ("another axis", "(output == target).all(dim=1)", "(output == target).all(dim=0)"),
         ("another axis", "torch.cat([a, b], dim=0)", "torch.cat([a, b], dim=1)"),
+        ("another axis", "inputs.chunk(3, -1)", "inputs.chunk(3, 0)"),
         ("another mode", "with torch.no_grad():\n    f()", "with torch.enable_grad():\n    f()"),
         ("another mode", "model.eval()", "model.train()"),
         ("a shifted slice", "tokens[:, :-1]", "tokens[:, 1:]"),

@@ -77,13 +77,18 @@ def test_a_name_that_is_not_there_says_so():
 
 
 def test_a_record_that_is_not_there_says_which_are(refused):
-    with refused("no record 'recipe': name one of exact-length10, exact-length8, museum, outside, recipes"):
+    with refused("no record 'recipe': name one of exact-length10, exact-length8, (gpu, )?museum, outside, recipes"):
         course_utils.load_record("recipe")
 
 
 def test_every_module_has_its_place_in_the_order():
     modules = {path.stem for path in FOLDER.glob("*.py")} | {path.parent.name for path in FOLDER.glob("*/__init__.py")}
     assert modules - {"__init__", "__main__"} == set(ORDER)
+
+
+def test_the_packages_list_says_what_every_module_is_for():
+    listed = [line[2:].partition(": ")[0] for line in course_utils.__doc__.splitlines() if line.startswith("- ")]
+    assert listed == ORDER
 
 
 @pytest.mark.parametrize("module", ORDER)

@@ -213,7 +213,7 @@ def test_a_process_seeds_its_own_dropout_and_no_gpu_of_another(monkeypatch):
     run = SimpleNamespace(seed=7, history=[{}, {}], device=torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):
         parallel.TorchrunProcess().on_epoch(run)
-        assert torch.initial_seed() == 7 + 2 * parallel.DROPOUT_SEED + 2
+        assert torch.initial_seed() == 7 + 2 * parallel.SEEDS_APART + 2
     assert seeded == []
 
 

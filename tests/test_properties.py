@@ -89,6 +89,16 @@ def test_a_diagnosis_takes_less_than_a_second(takes_less_than):
     assert takes_less_than(1, lambda: diagnose(model, **FUNCTIONS))
 
 
+def test_the_weights_of_copies_lie_together_as_cudnn_wants_them(monkeypatch):
+    """On a CPU they may lie where they are, and this says only that a GPU's are asked to."""
+    gathered = []
+    monkeypatch.setattr(nn.GRU, "flatten_parameters", lambda rnn: gathered.append(rnn))
+    model = build_model(SMALL)
+    del gathered[:]
+    copied = properties._copied(model)
+    assert [id(rnn) for rnn in gathered] == [id(copied.encoder.rnn), id(copied.decoder.rnn)]
+
+
 def test_a_network_that_takes_two_tokens_a_step_is_refused(refused):
     with refused("one token a step; this one takes two"):
         diagnose(build_model(FASTEST))

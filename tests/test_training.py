@@ -480,6 +480,12 @@ def test_an_interrupt_in_the_first_epoch_leaves_a_usable_best_checkpoint(recipe,
     assert (best["recipe"], best["seed"]) == (dataclasses.asdict(recipe), 0)  # it says for which task it was trained
 
 
+def test_an_interrupt_in_the_first_validation_leaves_no_losses_of_an_epoch_that_is_not_there(recipe, monkeypatch):
+    InterruptInside("validate", 1, monkeypatch)
+    run = fit(recipe)
+    assert (run.interrupted, run.history, run.step_losses) == (True, [], [])
+
+
 class InterruptInside:
     """Press Ctrl-C in the call of this number, of a function of `training`."""
 
@@ -579,6 +585,27 @@ def test_callbacks_end_after_an_interrupt_and_after_an_error(recipe):
     with pytest.raises(TrainingDivergedError):
         fit(dataclasses.replace(recipe, learning_rate=1e300), callbacks=[watch])
     assert ended == [True, False]
+
+
+def test_a_callback_that_cannot_start_or_end_leaves_no_other_open(recipe):
+    seen = []
+
+    class Witness(Callback):
+        def on_end(self, run):
+            seen.append(run.step)
+
+    class Broken(Callback):
+        def on_start(self, run):
+            raise ValueError("no start")
+
+    class BrokenAtTheEnd(Callback):
+        def on_end(self, run):
+            raise ValueError("no end")
+
+    for broken, ended in ((Broken(), [0]), (BrokenAtTheEnd(), [0, recipe.steps])):
+        with pytest.raises(ValueError, match=r"no (start|end)"):
+            fit(recipe, callbacks=[Witness(), broken])
+        assert seen == ended
 
 
 def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path):

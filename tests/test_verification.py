@@ -139,6 +139,12 @@ def test_the_tree_finds_the_margins_of_whole_calls(length, ranges, n_layers):
         assert by_calls.unique().numel() > 0.9 * len(by_calls)  # each input has its own, so the order is seen
 
 
+@pytest.mark.parametrize(("first", "free"), [(1, 4), (9**3, 4), (0, 2)])
+def test_the_tree_counts_whole_branches_alone(first, free, half_trained, refused):
+    with refused(f"9.{free} inputs from {first} on do not make a whole branch, of at least 3 digits"):
+        PrefixTree(half_trained, SIX).margins(first, free)
+
+
 def test_the_tree_decodes_in_chunks_of_any_size(half_trained, monkeypatch):
     expected = WholeCalls(half_trained, SIX).margins(2 * 9**4, 4)
     for digits in (1, 2, 3, 4):

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import SubstringTask, exact_match, held_out
+from course_utils.training import HELD_OUT_EXAMPLES  # the same examples for all: another number draws others
 
 GOAL = 0.99  # the share of the held-out examples that has to be right
-HELD_OUT_EXAMPLES = 10_000
 QUICK_EXAMPLES = 1_000  # all are examined only where these promise something
 QUICK_GOAL = 0.985
 EXAMINED_AT_ONCE = 1_000
