@@ -3,6 +3,7 @@
 import copy
 import math
 import random
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from course_utils import SubstringTask, token_loss
+from course_utils import SubstringTask, before_end, token_loss
 from course_utils.teaching import EXERCISES, check
 
 SHORT = SubstringTask(6)
@@ -491,6 +492,89 @@ def spoiled_after_the_first_batch(n, generator):
     return source, target
 
 
+def lengths_drawn_by_python(n, generator):
+    source, _ = sample(n, generator)
+    source[:, 1] = torch.tensor([random.randint(2, 8 - int(start)) for start in source[:, 0]])
+    return solved(source)
+
+
+def targets_row_by_row(n, generator):
+    source, _ = sample(n, generator)
+    return source, torch.stack([solved(row[None])[1][0] for row in source])
+
+
+def put_together(join):
+    """A sampler whose starts and lengths are one-dimensional: `join` gets them, and the digits."""
+
+    def answer(n, generator):
+        start = torch.randint(0, 6, (n,), generator=generator)
+        length = 2 + torch.randint(0, 840, (n,), generator=generator) % (7 - start)
+        return solved(join(start, length, torch.randint(1, 10, (n, 8), generator=generator)))
+
+    return answer
+
+
+def last_token_overwrites(output, target):
+    count = 0
+    for row, wanted in zip(output.tolist(), target.tolist(), strict=True):
+        for token, other in zip(row, wanted, strict=True):
+            right = token == other
+        count += right
+    return count / len(output)
+
+
+def lengths_from_nothing(n):
+    pairs = [(start, length) for start in range(6) for length in range(n) if start + length <= n - 2]
+    return len(pairs) * 9 ** (n - 2)
+
+
+def gru_step(write):
+    """A GRU step by gates: `write` gets what comes from x and from h, three parts each, and h and the weights for n."""
+
+    def answer(x, h, w_ih, w_hh, b_ih, b_hh):
+        from_x, from_h = x @ w_ih.T + b_ih, h @ w_hh.T + b_hh
+        return write(*from_x.chunk(3, dim=1), *from_h.chunk(3, dim=1), h, w_hh.chunk(3)[2], b_hh.chunk(3)[2])
+
+    return answer
+
+
+def mixture(mix):
+    def write(x_r, x_z, x_n, h_r, h_z, h_n, h, _weight, _bias):
+        return mix(torch.sigmoid(x_z + h_z), torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n), h)
+
+    return gru_step(write)
+
+
+def gates_without_h(x_r, x_z, x_n, h_r, h_z, h_n, h, _weight, _bias):
+    z = torch.sigmoid(x_z)
+    return (1 - z) * torch.tanh(x_n + torch.sigmoid(x_r) * h_n) + z * h
+
+
+def reset_without_brackets(x_r, x_z, x_n, h_r, h_z, h_n, h, weight, bias):
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    return (1 - z) * torch.tanh(x_n + r * h @ weight.T + bias) + z * h
+
+
+def blocks_by_reshape(x, h, w_ih, w_hh, b_ih, b_hh):
+    x_r, x_z, x_n = (x @ w_ih.T + b_ih).reshape(3, len(x), -1)
+    h_r, h_z, h_n = (h @ w_hh.T + b_hh).reshape(3, len(x), -1)
+    z = torch.sigmoid(x_z + h_z)
+    return (1 - z) * torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n) + z * h
+
+
+def encoder_with(embedding):
+    class WithALinearLayer(Encoder):
+        def __init__(self, input_dim, emb_dim, *others):
+            super().__init__(input_dim, emb_dim, *others)
+            self.embedding = embedding(input_dim, emb_dim)
+
+    return WithALinearLayer
+
+
+def each_row_alone(join):
+    return lambda rnn, embedded, lengths: join([rnn(embedded[i : i + 1, :n])[1] for i, n in enumerate(lengths)])
+
+
 def counted_with_logarithms(n):
     return math.exp(math.log(len(SubstringTask(n).pairs)) + (n - 2) * math.log(9))
 
@@ -700,6 +784,11 @@ def pair_and_digits_apart(number, pairs, n_digits):
     return (start, length), digits
 
 
+def input_parts(number, pairs, n_digits):
+    source = EXERCISES["5.1"].reference(number, pairs, n_digits)
+    return source[:2], source[2:]
+
+
 def chance_of_at_most(errors, n, rate):
     return sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(errors + 1))
 
@@ -758,6 +847,120 @@ def numbers_and_all_failures(count, train, rounds):
 
 def rate_with_all_pairs_of_the_full_task(task, errors):
     return sum(task.pair_probability(*pair) * n / (task.size / 27) for pair, n in errors.items())
+
+
+def bell_curve(errors, n, deviations):
+    rate = errors / n
+    return rate + deviations * math.sqrt(rate * (1 - rate) / n)
+
+
+def wilson(errors, n, deviations):
+    rate, square = errors / n, deviations**2
+    spread = deviations * math.sqrt(rate * (1 - rate) / n + square / (4 * n**2))
+    return (rate + square / (2 * n) + spread) / (1 + square / n)
+
+
+def exact_at_the_ends(bound, deviations):
+    def answer(errors, n):
+        if errors == n:
+            return 1
+        return bound(errors, n, deviations) if errors else 1 - 0.05 ** (1 / n)
+
+    return answer
+
+
+def rate_with_a_formula_for_none(formula):
+    return lambda errors, n: EXERCISES["5.2"].reference(errors, n) if errors else formula(n)
+
+
+def at_most_in_order(errors, n, rate):
+    return sum(math.perm(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(errors + 1))
+
+
+def failing_by(compare):
+    """`compare` gets the guesses and the target."""
+    return lambda model, source, target: compare(model(source, target, 1.0).argmax(-1), target)
+
+
+def differs_down_to_a_zero(guess, target):
+    for one, other in zip(guess, target, strict=True):
+        if one != other:
+            return True
+        if other == 0:
+            return False
+    return False
+
+
+def rate_without_a_star(task, errors):
+    rate = 0
+    for pair, n in errors.items():
+        rate += task.pair_probability(pair) * n / task.digit_strings
+    return rate
+
+
+def looks_at_the_rounds_after_training(count, train, rounds):
+    failures, found = count(), []
+    numbers = [len(failures)]
+    while failures:
+        found += failures
+        train(found)
+        failures = count()
+        numbers.append(len(failures))
+        if len(numbers) - 1 >= rounds:
+            break
+    return numbers
+
+
+def counts_the_rounds_down_to_zero(count, train, rounds):
+    found, numbers = [], []
+    while True:
+        failures = count()
+        numbers.append(len(failures))
+        if not failures:
+            return numbers
+        found += failures
+        train(found)
+        rounds -= 1
+        if rounds == 0:
+            return [*numbers, len(count())]
+
+
+def counts_in_rounds_only(count, train, rounds):
+    return EXERCISES["5.5"].reference(count, train, rounds) if rounds > 0 else []
+
+
+def stops_before_a_zero_is_told(count, train, rounds):
+    failures, found = count(), []
+    numbers = [len(failures)]
+    for _ in range(rounds):
+        if not failures:
+            break
+        found += failures
+        train(found)
+        failures = count()
+        if not failures:
+            break
+        numbers.append(len(failures))
+    return numbers
+
+
+def lead_but(masked):
+    """The margin as it comes out where `masked` of (target == 0) is left out."""
+
+    def answer(logits, target):
+        right = target[..., None]
+        lead = logits.gather(-1, right)[..., 0] - logits.scatter(-1, right, -torch.inf).amax(-1)
+        return lead.masked_fill(masked(target == 0), torch.inf).amin(dim=1)
+
+    return answer
+
+
+def trains_as_it_writes(source):
+    network = nn.Embedding(10, 10)
+    optimizer = torch.optim.Adam(network.parameters())
+    nn.functional.cross_entropy(network(source[:, 2:]).flatten(0, 1), SHORT.solve(source).flatten()).backward()
+    optimizer.step()
+    return network(source[:, 2:]).argmax(-1)
 
 
 def written_for_the_row_above(source):
@@ -1457,6 +1660,13 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
             "a list with lists in it, where one of plain numbers is asked for: [[0, 2], [1, 5]]",
         ),
         ("5.1", lambda number, pairs, n_digits: [[1] * 300], "where one of plain numbers is asked for"),
+        ("5.1", lambda *given: [*input_parts(*given)[0][::-1], *input_parts(*given)[1]], "have changed places"),
+        ("5.1", lambda *given: [*input_parts(*given)[1], *input_parts(*given)[0]], "Your list begins with the digits."),
+        (
+            "5.1",
+            lambda number, pairs, n: [*pairs[number // 9 ** (n + 1)], *input_parts(number, pairs, n)[1]],
+            "The digits are right, and the pair comes too late.",
+        ),
         ("5.2", rate_in_steps(1e-4), "You are close"),
         ("5.2", rate_in_steps(0.01), "ends too soon, or its steps are too wide"),
         *[
@@ -1466,6 +1676,16 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("5.2", rate_by_halving(poisson_at_most), "an approximation, Wilson's or Poisson's"),
         ("5.2", rate_by_halving(poisson_at_most, highest=100), "an approximation, Wilson's or Poisson's"),
         ("5.2", rate_by_halving(at_most_by_factorials), "`math.comb` counts the ways in whole numbers."),
+        *[
+            ("5.2", exact_at_the_ends(bound, deviations), words)
+            for bound, words in ((bell_curve, "the bell curve's approximation"), (wilson, "an approximation, Wilson's"))
+            for deviations in (1.64, 1.6449, NormalDist().inv_cdf(0.95))
+        ],
+        ("5.2", lambda errors, n: 0.05 ** (1 / n), "This is 1 minus the rate"),
+        ("5.2", rate_with_a_formula_for_none(lambda n: 0.05 ** (1 / n)), "This is 1 minus the rate"),
+        ("5.2", lambda errors, n: 1 - 0.95 ** (1 / n), "what you would expect 95 times in 100"),
+        ("5.2", rate_with_a_formula_for_none(lambda n: 1 - 0.95 ** (1 / n)), "what you would expect 95 times in 100"),
+        ("5.2", rate_by_halving(at_most_in_order), "the same places again for each order"),
         ("5.2", right_but_where_all_failed, "errors = 20, n = 20"),
         ("5.2", lambda errors, n: math.comb(n, errors) * 0.5 ^ errors, "In Python `^` is no power"),
         (
@@ -1473,11 +1693,48 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
             lambda model, source, target: (model(source, target, 1.0).argmax(-1) - target).sum(dim=1) != 0,
             "You compare the sums of the tokens.",
         ),
+        *[
+            ("5.3", failing_by(compare), "You skip places that stand behind a 0")
+            for compare in (
+                lambda guess, target: ((guess != target) & ~((target == 0).cumsum(1) > 1)).any(1),
+                lambda guess, target: [a != b for a, b in zip(before_end(guess), before_end(target), strict=True)],
+                lambda guess, target: list(map(differs_down_to_a_zero, guess.tolist(), target.tolist())),
+            )
+        ],
+        (
+            "5.3",
+            failing_by(lambda guess, target: ((guess != target) & (guess != 0)).any(1)),
+            "You skip the places where the network writes a 0",
+        ),
+        (
+            "5.3",
+            failing_by(lambda guess, target: (guess == target).sum(dim=1) != 8),
+            "that every target has as many tokens, eight or four",
+        ),
         ("5.4", rate_with_all_pairs_of_the_full_task, "as many pairs as one that you have seen"),
+        ("5.4", rate_without_a_star, "takes two things, a start and a length, and gets one."),
+        (
+            "5.4",
+            lambda task, errors: sum(
+                task.pair_probability(*pair) * n / 9 ** (task.n_digits - pair[1]) for pair, n in errors.items()
+            ),
+            "Those that are copied vary, too.",
+        ),
+        (
+            "5.4",
+            lambda task, errors: sum(n / (task.size * task.pair_probability(*pair)) for pair, n in errors.items()),
+            "You divide by a pair's chance",
+        ),
+        ("5.5", looks_at_the_rounds_after_training, "Where `rounds` is 0 the network may not be trained at all."),
+        ("5.5", counts_the_rounds_down_to_zero, "Where `rounds` is 0 the network may not be trained at all."),
+        ("5.5", counts_in_rounds_only, "the first count is made all the same."),
+        ("5.5", stops_before_a_zero_is_told, "A count that finds nothing is missing in your list"),
         ("5.5", numbers_and_all_failures, "It gives back a list of numbers and a list of lists, where one list"),
         ("5.5", lambda count, train, rounds: [count()], "It gives back a list of lists, where one list of numbers"),
         ("5.5", lambda count, train, rounds: (1, [2]), "It gives back a number and a list of numbers, where one list"),
         ("5.6", masked_by_a_product, "In yours no logit is below 0."),
+        ("5.6", lead_but(lambda zero: zero.cumsum(1) > 0), "where the target is 0, or those behind a 0."),
+        ("5.6", lead_but(lambda zero: zero.cumsum(1) > 1), "where the target is 0, or those behind a 0."),
         (
             "5.6",
             lambda logits, target: EXERCISES["5.6"].reference(logits, target).clamp(min=0),
@@ -1489,6 +1746,7 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
             "depends on the others in its batch. Which axis does your GRU take for time?",
         ),
         ("5.7", cannot_write_one_row_alone, "inputs come out wrong; 1,968 may. Most often"),
+        ("5.7", trains_as_it_writes, "`write` trains a network each time it is called"),
         ("5.7", four_in_five_are_right, "does writing begin with the same token as training"),
         ("5.7", reads_the_start_token_again, "The first tokens are right, and those that follow are not."),
         ("5.7", the_very_tokens_are_read, "Is it near 0? Then in training the decoder read the very tokens"),
@@ -1654,9 +1912,9 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         (
             "1.1",
             solved_to_floats,
-            "It gives back numbers with a decimal point, as 4.0. Tokens are whole numbers, as 4.",
+            "It gives back numbers with a decimal point, and tokens are whole numbers. Do you",
         ),
-        ("1.1", lambda source: np.array(solved_to_floats(source)), "Tokens are whole numbers, as 4."),
+        ("1.1", lambda source: np.array(solved_to_floats(source)), "and tokens are whole numbers."),
         ("1.2", counted_with_logarithms, ": nearly the number, but not the number itself."),
         ("1.3", lambda source: EXERCISES["1.3"].reference(source).tolist(), "right, but they come in a list"),
         ("1.3", lambda source: tuple(EXERCISES["1.3"].reference(source)), "right, but they come in a tuple"),
@@ -1690,6 +1948,67 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
             lambda outputs, _: outputs[range(len(outputs)), (outputs.abs().sum(2) > 0).sum(1) - 1],
             "do not come from `lengths`",
         ),
+        ("1.2", lengths_from_nothing, "You count two lengths too many for each start"),
+        ("1.2", lambda n: len(SubstringTask(n).pairs) * math.perm(9, n - 2), "no digit comes twice"),
+        ("1.2", lambda n: len(SubstringTask(n).pairs) * math.comb(n + 6, 8), "A string has an order"),
+        *[
+            ("1.4", lambda start, _, sixth=sixth: sixth / (7 - start), "A number in your product is rounded")
+            for sixth in (0.166, 0.167, 0.1667, 0.16667)
+        ],
+        ("1.4", lambda start, _: 1 / 6 * round(1 / (7 - start), 3), "A number in your product is rounded"),
+        ("1.4", lambda start, _: 1 / 6 / (7 - start) / 9**8, "Do you count in how likely the digits are"),
+        ("1.4", lambda start, _: 1 / 6 // (7 - start), "or round down with `//`"),
+        ("1.4", lambda start, length: 1 / 6 / (7 - start) / 9**length, "how likely the copied digits are"),
+        ("1.4", lambda length, start: 1 / 6 / (7 - start), "You treat length as the start"),
+        ("1.4", lambda length, start: 1 / (6 * (7 - start)), "You treat length as the start"),
+        ("1.4", lambda start, _: 1 / (6 * 7 - start), "You take start away from a product"),
+        ("1.5", lengths_drawn_by_python, "Not all your numbers come from the generator given."),
+        ("1.5", targets_row_by_row, "one by one. Draw all the starts at once, then all the lengths; `task.solve`, too"),
+        ("1.5", put_together(lambda *parts: torch.cat(parts, dim=1)), "which shape has a table of one column?"),
+        ("1.5", put_together(lambda *parts: torch.hstack(parts)), "which shape has a table of one column?"),
+        ("1.5", put_together(lambda *parts: torch.stack(parts)), "which shape has a table of one column?"),
+        (
+            "1.5",
+            put_together(lambda start, length, digits: torch.stack([start[:, None], length[:, None], digits])),
+            "Along which axis do columns lie side by side?",
+        ),
+        (
+            "1.5",
+            put_together(lambda start, length, digits: torch.cat([start[:, None], length[:, None], digits])),
+            "Along which axis do columns lie side by side?",
+        ),
+        ("1.6", lambda output, target: (output.sum(1) == target.sum(1)).float().mean(), "You compare sums"),
+        ("1.6", lambda output, target: sum(map(torch.equal, output, target)) / 8, "and divide by 8 in every case"),
+        (
+            "1.6",
+            lambda output, target: ((output == target).sum(dim=1) == output.shape[0]).float().mean(),
+            "a number of right tokens, such as how many rows there are?",
+        ),
+        ("1.6", last_token_overwrites, "one of its tokens alone, the last or the first"),
+        ("2.1", lambda tokens, table: (tokens[..., None] == torch.arange(len(table))) @ table, "gives truth values"),
+        ("2.1", lambda tokens, table: (tokens[..., None] == torch.arange(len(table))) * table, "number by number"),
+        ("2.1", lambda tokens, table: table[(*tokens.tolist(),)], "Lists in a list are taken for several indices"),
+        ("2.2", gru_step(gates_without_h), "A gate of yours depends on x alone"),
+        ("2.2", gru_step(reset_without_brackets), "Or are brackets missing? Python does `*` and `@` in turn"),
+        ("2.2", blocks_by_reshape, "Right where the batch is one example."),
+        ("2.2", mixture(lambda z, n, h: n + z * h), "do not add up to 1"),
+        ("2.2", mixture(lambda z, n, h: h + n - z * n), "do not add up to 1"),
+        (
+            "2.2",
+            mixture(lambda z, n, h: 1 - z * n + z * h),
+            "the mixture is not. Python multiplies before it subtracts",
+        ),
+        ("2.2", mixture(lambda z, n, h: [h + (1 - z) * (n - h), n]), "you give back something else beside it"),
+        ("2.3", encoder_with(nn.Linear), "A linear layer is no table of tokens"),
+        ("2.3", encoder_with(lambda input_dim, width: nn.Linear(1, width)), "A linear layer is no table of tokens"),
+        ("2.3", encoder_with(lambda input_dim, width: nn.Linear(width, input_dim)), "A linear layer is no table"),
+        ("2.5", lambda outputs, lengths: outputs[:, : lengths - 1], "`range` or `int` takes a single one"),
+        ("2.5", lambda outputs, lengths: outputs[:, int(lengths)], "`range` or `int` takes a single one"),
+        ("2.5", lambda outputs, lengths: outputs[:, lengths.tolist()[0] - 1], "where one row ends"),
+        ("2.6", each_row_alone(torch.stack), "there is an axis too many"),
+        ("2.6", each_row_alone(list), "there is an axis too many"),
+        ("2.6", each_row_alone(torch.cat), "joined along the layers, or along the numbers"),
+        ("2.6", each_row_alone(lambda states: torch.cat(states, dim=1).transpose(0, 1)), "the batch comes first"),
     ],
 )
 def test_an_unnamed_wrong_answer_is_refused_by_the_property_it_lacks(name, answer, words):

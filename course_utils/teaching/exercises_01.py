@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from unittest.mock import patch
 
@@ -65,13 +66,13 @@ def _sources() -> list[tuple]:
 
 
 def _whole_tokens(answer: Callable, arguments: tuple) -> object:
-    """What the answer gives back; a target of numbers like 4.0 is told so in an exercise that knows lists only."""
+    """What the answer gives back; a target of decimal numbers is told so in an exercise that knows lists only."""
     given = answer(*arguments)
     target = normal(given)
     if isinstance(target, Tensor) and target.shape == (TASK.n_digits,) and target.is_floating_point():
         raise WrongAnswer(
-            "It gives back numbers with a decimal point, as 4.0. Tokens are whole numbers, as 4. Do you divide, or do "
-            "your zeros come from a function that makes 0.0?"
+            "It gives back numbers with a decimal point, and tokens are whole numbers. Do you divide, or do your zeros "
+            "come from a function that makes 0.0?"
         )
     return given
 
@@ -334,6 +335,13 @@ register(
                 "lengths-from-one",
                 lambda n: sum(n - 2 - s for s in range(min(5, n - 4) + 1)) * 9 ** (n - 2),
                 "You count one length too many for each start: the shortest substring has 2 digits.",
+                also=(lambda n: sum(max(0, n - 2 - s) for s in range(6)) * 9 ** (n - 2),),
+            ),
+            Mistake(
+                "lengths-from-zero",
+                lambda n: sum(n - 1 - s for s in range(min(5, n - 4) + 1)) * 9 ** (n - 2),
+                "You count two lengths too many for each start: the shortest substring has 2 digits.",
+                also=(lambda n: sum(max(0, n - 1 - s) for s in range(6)) * 9 ** (n - 2),),
             ),
             Mistake(
                 "lengths-one-too-few",
@@ -385,6 +393,19 @@ register(
                 "times-for-a-power",
                 _count_as(lambda task: len(task.pairs), lambda task: 9 * task.n_digits),
                 "One digit more does not add 9 strings: each that was there can go on in 9 ways.",
+            ),
+            Mistake(
+                "no-digit-twice",
+                _count_as(lambda task: len(task.pairs), lambda task: math.perm(9, task.n_digits)),
+                "In the strings that you count no digit comes twice. Here each place takes any of its values, whatever "
+                "stands in the others.",
+                also=(_count_as(lambda task: len(task.pairs), lambda task: math.comb(9, task.n_digits)),),
+            ),
+            Mistake(
+                "order-ignored",
+                _count_as(lambda task: len(task.pairs), lambda task: math.comb(8 + task.n_digits, task.n_digits)),
+                "You count which digits there are, in whatever order they come. A string has an order: 12 and 21 are "
+                "two.",
             ),
             Mistake(
                 "copied-digits-only",
@@ -660,6 +681,29 @@ register(
                 ),
                 "These are the right chances, rounded. The exact ones are wanted: leave the rounding out.",
             ),
+            _in_several_forms(
+                "factor-rounded",
+                (
+                    *(
+                        lambda start, length, factor=factor: factor / (TASK.n_digits - start - 1)
+                        for factor in (0.1667, 0.16667, 0.167, 0.17, 0.1666, 0.16666, 0.166, 0.16)
+                    ),
+                    *(
+                        lambda start, length, places=places: (
+                            1 / (LARGEST_START + 1) * round(1 / (TASK.n_digits - start - 1), places)
+                        )
+                        for places in (4, 3, 2)
+                    ),
+                    *(
+                        lambda start, length, places=places: (
+                            round(1 / (LARGEST_START + 1), places) * round(1 / (TASK.n_digits - start - 1), places)
+                        )
+                        for places in (4, 3, 2)
+                    ),
+                ),
+                "A number in your product is rounded, and so is what comes of it. The exact chances are wanted: let "
+                "Python divide.",
+            ),
             Mistake(
                 "lengths-from-one",
                 _chance_as(lengths=lambda start, length: TASK.n_digits - start),
@@ -716,6 +760,33 @@ register(
                     lambda start, length: 1 / (LARGEST_START + 1) / (TASK.n_digits - 1) - start,
                     lambda start, length: 1 / TASK.n_digits - start - 1,
                 ),
+            ),
+            Mistake(
+                "start-taken-from-a-product",
+                lambda start, length: 1 / ((LARGEST_START + 1) * (TASK.n_digits - 1) - start),
+                "You take start away from a product. Python multiplies before it subtracts: do brackets help?",
+                also=(lambda start, length: 1 / ((LARGEST_START + 1) * TASK.n_digits - start - 1),),
+            ),
+            Mistake(
+                "start-and-length-exchanged",
+                lambda start, length: 1 / (LARGEST_START + 1) / (TASK.n_digits - 1 - length),
+                "You treat length as the start. In which order do start and length come, in your function and where "
+                "you hand them on?",
+                also=(
+                    lambda start, length: 1 / ((LARGEST_START + 1) * (TASK.n_digits - 1 - length)),
+                    lambda start, length: TASK.pair_probability(length, start),
+                ),
+            ),
+            Mistake(
+                "nearly-zero",
+                lambda start, length: TASK.pair_probability(start, length) / TASK.digit_strings,
+                "Yours is 0, or nearly. Do you count in how likely the digits are, or round down with `//`? Only start "
+                "and length are asked for.",
+            ),
+            Mistake(
+                "copied-digits-counted-in",
+                lambda start, length: TASK.pair_probability(start, length) / 9**length,
+                "You count in how likely the copied digits are. Only start and length are asked for.",
             ),
             Mistake(
                 "chances-added",
@@ -817,7 +888,8 @@ class _LimitedCalls(TorchFunctionMode):
         self.left -= 1
         if self.left < 0:
             raise WrongAnswer(
-                "You go through the examples one by one. Draw all the starts at once, then all the lengths."
+                "You go through the examples one by one. Draw all the starts at once, then all the lengths; "
+                "`task.solve`, too, takes the whole batch at once."
             )
         return function(*arguments, **(options or {}))
 
@@ -1054,6 +1126,16 @@ def _ends_of_randint(*low: int) -> Callable:
     return answer
 
 
+def _joined(join: Callable, *columns: int) -> Callable:
+    """Two draws for each row and its digits, as far as it gets: PyTorch does not join tensors of such shapes so."""
+
+    def answer(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        draw = torch.randint(0, 6, (n, *columns), generator=generator)
+        return join([draw, draw, torch.randint(1, 10, (n, TASK.n_digits), generator=generator)])
+
+    return answer
+
+
 def _pairs_alike(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     pairs = torch.tensor(TASK.pairs)[torch.randint(0, len(TASK.pairs), (n,), generator=generator)]
     source = torch.cat([pairs, torch.randint(1, 10, (n, 8), generator=generator)], dim=1)
@@ -1073,7 +1155,8 @@ register(
             Mistake(
                 "global-generator",
                 lambda n, generator: _sampler_as()(n, None),
-                "Your numbers come from PyTorch's own generator. Hand `generator` to every draw.",
+                "Not all your numbers come from the generator given. Does every draw of yours take it? Python's "
+                "`random` and NumPy cannot.",
             ),
             Mistake(
                 "an-end-for-each-row",
@@ -1081,6 +1164,20 @@ register(
                 "`randint` takes one upper end, a plain number, for all rows. Here each row has its own. What can be "
                 "drawn alike for all of them, and made to fit afterwards?",
                 also=(_ends_of_randint(0),),
+            ),
+            Mistake(
+                "rows-for-columns",
+                _joined(partial(torch.cat, dim=1)),
+                "Starts, lengths or both are in a row here, (n_examples,), and the digits in a table, (n_examples, 8). "
+                "In the source each is a column: which shape has a table of one column?",
+                also=(_joined(torch.cat), _joined(partial(torch.stack, dim=1))),
+            ),
+            Mistake(
+                "not-side-by-side",
+                _joined(partial(torch.stack, dim=1), 1),
+                "These parts do not fit together like that. `torch.stack` wants them all of one shape, and `torch.cat` "
+                "without `dim` lays one below the other. Along which axis do columns lie side by side?",
+                also=(_joined(torch.cat, 1),),
             ),
             Mistake(
                 "start-never-five",
@@ -1273,9 +1370,33 @@ register(
                 also=(lambda output, target: (output == target).all(dim=1).sum() / target.shape[1],),
             ),
             Mistake(
+                "divided-by-eight",
+                lambda output, target: (output == target).all(dim=1).sum() / TASK.n_digits,
+                "You count the right rows, and divide by 8 in every case. Of how many rows is it a share here?",
+            ),
+            Mistake(
                 "always-eight",
                 lambda output, target: ((output == target).sum(dim=1) == TASK.n_digits).double().mean(),
                 "You ask for 8 right tokens. How many tokens has a row here?",
+            ),
+            Mistake(
+                "never-right",
+                lambda output, target: ((output == target).sum(dim=1) == len(target)).double().mean(),
+                "Yours is 0 in every case. Do you ask for a number of right tokens, such as how many rows there are? "
+                "How many tokens has a row?",
+            ),
+            Mistake(
+                "equal-sums",
+                lambda output, target: ((output - target).sum(dim=1) == 0).double().mean(),
+                "You compare sums, or add up differences, which may cancel. Rows that differ can have equal sums: "
+                "[1, 2] and [2, 1].",
+            ),
+            Mistake(
+                "one-token-decides",
+                lambda output, target: (output[:, -1] == target[:, -1]).double().mean(),
+                "Your verdict on a row depends on one of its tokens alone, the last or the first. Does a loop write "
+                "over what it has found, or end too early?",
+                also=(lambda output, target: (output[:, 0] == target[:, 0]).double().mean(),),
             ),
             Mistake(
                 "first-row-only",

@@ -182,7 +182,24 @@ register(
             Mistake(
                 "whole-numbers-in-the-product",
                 lambda tokens, table: one_hot(tokens, len(table)) @ table,
-                "A product wants one type on both sides. one_hot gives whole numbers, and the table has others.",
+                "A product wants one type on both sides. one_hot gives whole numbers, a comparison gives truth values, "
+                "and the table has others.",
+                also=(
+                    lambda tokens, table: one_hot(tokens, len(table)).int() @ table,
+                    lambda tokens, table: one_hot(tokens, len(table)).bool() @ table,
+                ),
+            ),
+            Mistake(
+                "number-by-number",
+                lambda tokens, table: one_hot(tokens, len(table)) * table,
+                "`*` multiplies number by number, and wants tables of the same sizes. A product of matrices has a sign "
+                "of its own.",
+            ),
+            Mistake(
+                "lists-for-an-index",
+                lambda tokens, table: table[tuple(tokens.tolist())],
+                "Lists in a list are taken for several indices, one for each axis of the table. Do the tokens have to "
+                "become lists?",
             ),
             Mistake(
                 "table-transposed",
@@ -327,6 +344,30 @@ def _state_with_its_bias(x, s, h, w, b):
     return (1 - z) * torch.tanh(x[2] + r * (h + b)) + z * h
 
 
+def _gates_that_see(*shares: tuple[int, int]) -> Callable:
+    """A wrong cell: of x and of the old state, r and z see the shares that are given, 1 or 0."""
+
+    def combine(x, s, h, w, b):
+        r, z = (torch.sigmoid(of_x * x[gate] + of_h * s[gate]) for gate, (of_x, of_h) in enumerate(shares))
+        return (1 - z) * torch.tanh(x[2] + r * s[2]) + z * h
+
+    return combine
+
+
+def _mixed_as(mixture: Callable) -> Callable:
+    """A wrong mixture of the candidate and the old state; it gets z, n and h."""
+
+    def combine(x, s, h, w, b):
+        r, z = torch.sigmoid(x[0] + s[0]), torch.sigmoid(x[1] + s[1])
+        return mixture(z, torch.tanh(x[2] + r * s[2]), h)
+
+    return combine
+
+
+def _cut_across_the_batch(x, h, w_ih, w_hh, b_ih, b_hh):
+    return _right_cell((x @ w_ih.T + b_ih).reshape(3, *h.shape), (h @ w_hh.T + b_hh).reshape(3, *h.shape), h)
+
+
 def _square_as_it_is(*blocks: int) -> Callable:
     """A wrong cell: some of the three square blocks of w_hh come without their transpose."""
 
@@ -406,6 +447,21 @@ register(
                 "In the candidate, your reset gate multiplies what comes from x as well. Only h is reset.",
             ),
             Mistake(
+                "gates-see-half",
+                _gru_as(_gates_that_see((1, 0), (1, 0))),
+                "A gate of yours depends on x alone, or on the old state alone. Each of the two sees both.",
+                also=tuple(
+                    _gru_as(_gates_that_see(*shares))
+                    for shares in (
+                        ((1, 0), (1, 1)),
+                        ((1, 1), (1, 0)),
+                        ((0, 1), (0, 1)),
+                        ((0, 1), (1, 1)),
+                        ((1, 1), (0, 1)),
+                    )
+                ),
+            ),
+            Mistake(
                 "no-biases",
                 lambda x, h, w_ih, w_hh, b_ih, b_hh: gru_cell(x, h, w_ih, w_hh, 0 * b_ih, 0 * b_hh),
                 "The biases are not added.",
@@ -446,6 +502,36 @@ register(
                 "You give back the two parts of the mixture, with a comma between them. The new state is one tensor.",
             ),
             Mistake(
+                "something-beside-the-state",
+                _gru_as(_mixed_as(lambda z, n, h: ((1 - z) * n + z * h, n))),
+                "The new state is right, but you give back something else beside it. The state alone is wanted.",
+                also=(_gru_as(_mixed_as(lambda z, n, h: ((1 - z) * n + z * h, (1 - z) * n + z * h))),),
+            ),
+            Mistake(
+                "shares-not-of-one",
+                _gru_as(_mixed_as(lambda z, n, h: n + z * h)),
+                "In your mixture the shares of new and old do not add up to 1. What the old state gets, the candidate "
+                "has to lose.",
+                also=(
+                    _gru_as(_mixed_as(lambda z, n, h: (1 - z) * n + h)),
+                    _gru_as(_mixed_as(lambda z, n, h: n + h)),
+                    _gru_as(_mixed_as(lambda z, n, h: z * n + z * h)),
+                    _gru_as(_mixed_as(lambda z, n, h: (1 - z) * (n + h))),
+                ),
+            ),
+            Mistake(
+                "brackets-missing",
+                _gru_as(_mixed_as(lambda z, n, h: 1 - z * n + z * h)),
+                "The gates and the candidate are right, the mixture is not. Python multiplies before it subtracts: do "
+                "brackets help?",
+            ),
+            Mistake(
+                "cut-across-the-batch",
+                _cut_across_the_batch,
+                "Right where the batch is one example. In a larger one `reshape` or `view` with the 3 in front mixes "
+                "the examples: each row of the product has all three blocks of its own example.",
+            ),
+            Mistake(
                 "no-tanh",
                 _gru_as(_no_tanh),
                 "The candidate is not squashed: its numbers can grow from step to step. tanh keeps them from -1 to 1.",
@@ -459,7 +545,8 @@ register(
                 "reset-before-the-product",
                 _gru_as(_paper_reset),
                 "You reset the state before multiplying it, as Cho et al. published it. That is a fine "
-                "GRU, but not PyTorch's, which resets after the product.",
+                "GRU, but not PyTorch's, which resets after the product. Or are brackets missing? Python does `*` and "
+                "`@` in turn, from the left.",
             ),
             Mistake(
                 "update-gate-reversed",
@@ -569,9 +656,12 @@ def _load(mine: nn.Module, canonical: nn.Module) -> None:
     for name in (*wanted, *found):
         if name not in found:
             raise WrongAnswer(f"There is no parameter {name} in it. Its parts are called `embedding` and `rnn`.")
+        fits = name in wanted and found[name].shape == wanted[name].shape
+        if not fits and name.startswith("embedding.") and isinstance(getattr(mine, "embedding", None), nn.Linear):
+            raise WrongAnswer(f"embedding is an nn.Linear; expected a table {tuple(wanted['embedding.weight'].shape)}.")
         if name not in wanted:
             raise WrongAnswer(f"There is a parameter {name} in it that does not belong there.")
-        if found[name].shape != wanted[name].shape:
+        if not fits:
             raise WrongAnswer(f"{name} is {tuple(found[name].shape)}; expected {tuple(wanted[name].shape)}.")
     mine.load_state_dict(wanted)
 
@@ -778,6 +868,12 @@ register(
                 "Two sizes stand the other way round, as in the weight of nn.Linear. nn.Embedding is told first how "
                 "many tokens there are, nn.GRU how wide its input is.",
                 also=(_encoder_as(table=lambda input_dim, width: nn.Embedding(width, input_dim)),),
+            ),
+            Mistake(
+                "linear-for-a-table",
+                _encoder_as(table=nn.Linear),
+                "A linear layer is no table of tokens: it multiplies vectors, and tokens are numbers. Which module "
+                "keeps a row for each token?",
             ),
             Mistake(
                 "vocabulary-written-down",
@@ -1078,6 +1174,19 @@ register(
                 "Every row is cut at the shortest length. Each row has its own last token.",
             ),
             Mistake(
+                "one-rows-length-for-all",
+                lambda outputs, lengths: outputs[:, lengths[0] - 1],
+                "Every row is cut where one row ends, the first or the last. Each has a length of its own.",
+                also=(lambda outputs, lengths: outputs[:, lengths[-1] - 1],),
+            ),
+            Mistake(
+                "one-end-for-all",
+                lambda outputs, lengths: outputs[:, :lengths],
+                "`lengths` has a number for each row, and a slice, `range` or `int` takes a single one. How are rows "
+                "and places picked together?",
+                also=(lambda outputs, lengths: outputs[:, int(lengths) - 1],),
+            ),
+            Mistake(
                 "counted-from-the-end",
                 lambda outputs, lengths: outputs[torch.arange(len(lengths)), -lengths],
                 "A negative place counts from the end of the rectangle, padding included. Where does a row begin?",
@@ -1170,6 +1279,15 @@ def _order_not_restored(rnn, embedded, lengths):
     return hidden
 
 
+def _row_by_row(join: Callable) -> Callable:
+    """The right states, one row at a time and without padding, and joined in some way; each is (L, 1, H)."""
+
+    def answer(rnn: nn.GRU, embedded: Tensor, lengths: Tensor) -> Tensor:
+        return join([rnn(embedded[row : row + 1, :length])[1] for row, length in enumerate(lengths.tolist())])
+
+    return answer
+
+
 def _outputs(rnn, embedded, lengths):
     packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
     return pad_packed_sequence(rnn(packed)[0], batch_first=True)[0]
@@ -1212,6 +1330,7 @@ register(
                 "order-not-restored",
                 _order_not_restored,
                 "The bug is still there: are the states in the order in which the sources came?",
+                also=(lambda rnn, embedded, lengths: _order_not_restored(rnn, embedded, lengths).transpose(0, 1),),
             ),
             Mistake(
                 "sorted-once-more",
@@ -1292,6 +1411,22 @@ register(
                 "batch-in-front",
                 lambda rnn, embedded, lengths: encode_padded(rnn, embedded, lengths).transpose(0, 1),
                 "The order is right now, but the batch comes first. A state is (L, B, H).",
+                also=(_row_by_row(lambda states: torch.stack([state.squeeze() for state in states])),),
+            ),
+            Mistake(
+                "stacked-states",
+                _row_by_row(torch.stack),
+                "The states are right, but there is an axis too many. The state of one row is (L, 1, H): it has a "
+                "batch already, of one. A list or `torch.stack` makes one more axis. What joins along one that is "
+                "there?",
+                also=(_row_by_row(partial(torch.stack, dim=1)), _row_by_row(partial(torch.stack, dim=2))),
+            ),
+            Mistake(
+                "joined-along-another-axis",
+                _row_by_row(torch.cat),
+                "The states are right, but joined along the layers, or along the numbers. The state of one row is "
+                "(L, 1, H): which of its axes is the batch?",
+                also=(_row_by_row(partial(torch.cat, dim=2)),),
             ),
             Mistake(
                 "outputs-instead-of-state",

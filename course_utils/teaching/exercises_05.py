@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import accumulate
 from statistics import NormalDist, fmean
@@ -13,6 +14,7 @@ from statistics import NormalDist, fmean
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ..evaluation import highest_rate as canonical_highest_rate
 from ..evaluation import mistakes
@@ -264,7 +266,7 @@ register(
                 _counted(strings=lambda n: 9 ** (n + 2)),
                 "The digits are right, and the pair comes too late. How many digit strings are there behind each pair? "
                 "Start and length are no digits of theirs, and which number is the base?",
-                also=(_counted(strings=lambda n: n**9),),
+                also=(_counted(strings=lambda n: n**9), _counted(strings=lambda n: 9 ** (n + 1))),
             ),
             Mistake(
                 "numbered-from-one",
@@ -290,6 +292,18 @@ register(
                 "only-the-digits",
                 _input_as(lambda pair, digits: digits),
                 "The digits are right. A source begins with its start and its length.",
+            ),
+            Mistake(
+                "length-before-start",
+                _input_as(lambda pair, digits: [*reversed(pair), *digits]),
+                "The two numbers of the pair have changed places. A source begins with its start, and its length comes "
+                "second.",
+            ),
+            Mistake(
+                "digits-before-the-pair",
+                _input_as(lambda pair, digits: [*digits, *pair]),
+                "Your list begins with the digits. A source begins with its start and its length, and its digits stand "
+                "behind them.",
             ),
             Mistake(
                 "pair-not-taken-apart",
@@ -430,22 +444,35 @@ def _chance_of_the_rate_seen(errors: int, n: int) -> float:
     return _at_most(errors, n, errors / n)
 
 
-def _bell_curve(deviations: float, without_an_error: Callable | None = None) -> Callable:
-    """Where none failed, `without_an_error` may stand in its place."""
+def _bell_curve(rate: float, n: int, deviations: float) -> float:
+    return rate + deviations * math.sqrt(rate * (1 - rate) / n)
+
+
+def _wilson(rate: float, n: int, deviations: float) -> float:
+    square = deviations**2
+    spread = deviations * math.sqrt(rate * (1 - rate) / n + square / (4 * n**2))
+    return (rate + square / (2 * n) + spread) / (1 + square / n)
+
+
+def _approximated(bound: Callable, deviations: float, without_an_error: Callable | None = None) -> Callable:
+    """A wrong bound: so many standard deviations above the rate that was seen. Where none failed, `without_an_error`
+    may stand in its place."""
 
     def answer(errors: int, n: int) -> float:
         if without_an_error is not None and errors == 0:
             return without_an_error(errors, n)
-        rate = errors / n
-        return rate + deviations * math.sqrt(rate * (1 - rate) / n)
+        return bound(errors / n, n, deviations)
 
     return answer
 
 
-def _wilson(errors: int, n: int, deviations: float = 1.645) -> float:
-    rate, square = errors / n, deviations**2
-    spread = deviations * math.sqrt(rate * (1 - rate) / n + square / (4 * n**2))
-    return (rate + square / (2 * n) + spread) / (1 + square / n)
+def _without_an_error(formula: Callable[[int], float]) -> Callable:
+    """A wrong bound where nothing failed, and the right one elsewhere."""
+    return lambda errors, n: highest_rate(errors, n) if errors else formula(n)
+
+
+ONE_SIDED, TWO_SIDED = map(NormalDist().inv_cdf, (0.95, 0.975))
+DEVIATIONS = (1.64, 1.6449, ONE_SIDED, 1.645, 1.65, 1.96, TWO_SIDED)  # as people write them
 
 
 TESTS = [(0, 100), (3, 50), (0, 7), (1, 20), (9, 400), (2, 4), (20, 20)]  # errors, and among how many
@@ -559,6 +586,7 @@ register(
                 "share-of-the-right",
                 lambda errors, n: 1 - highest_rate(errors, n),
                 "This is 1 minus the rate: how low the share of right answers can be. How high can that of errors be?",
+                also=(lambda errors, n: 0.05 ** (1 / n), _without_an_error(lambda n: 0.05 ** (1 / n))),
             ),
             Mistake(
                 "fewer-only",
@@ -580,6 +608,12 @@ register(
                 "ways-left-out",
                 _rate_where(_without_the_ways),
                 "Your chances are those of errors at certain places. In how many ways can the places be chosen?",
+            ),
+            Mistake(
+                "ways-in-order",
+                _ways_by(math.perm),
+                "You count the same places again for each order in which they can be named. Which places fail matters, "
+                "their order does not.",
             ),
             Mistake(
                 "factorials-as-floats",
@@ -613,6 +647,7 @@ register(
                 "confidence-for-doubt",
                 _rate_where(_at_most, 0.95),
                 "At this rate so few errors are what you would expect 95 times in 100. They should be unlikely: 5 %.",
+                also=(lambda errors, n: 1 - 0.95 ** (1 / n), _without_an_error(lambda n: 1 - 0.95 ** (1 / n))),
             ),
             Mistake(
                 "roles-swapped",
@@ -627,26 +662,29 @@ register(
             ),
             Mistake(
                 "normal-approximation",
-                _bell_curve(1.645),
+                _approximated(_bell_curve, 1.645),
                 "That is the bell curve's approximation. Without an error it says that the rate is 0, which nobody "
                 "knows, and with a few it is far off.",
-                also=(
-                    *map(_bell_curve, (1.64, 1.96, *map(NormalDist().inv_cdf, (0.95, 0.975)))),
-                    *(
-                        _bell_curve(deviations, without_an_error)
-                        for deviations in (1.64, 1.645, 1.96)
-                        for without_an_error in (highest_rate, lambda errors, n: 3 / n)
-                    ),
+                also=tuple(
+                    _approximated(_bell_curve, deviations, without_an_error)
+                    for without_an_error in (None, highest_rate, lambda errors, n: 3 / n)
+                    for deviations in DEVIATIONS
+                    if (deviations, without_an_error) != (1.645, None)  # as above
                 ),
             ),
             Mistake(
                 "other-approximation",
-                _wilson,
+                _approximated(_wilson, 1.645),
                 "This is an approximation, Wilson's or Poisson's, that is close for large tests. The exact rate is "
                 "wanted, for small ones, too.",
                 also=(
-                    lambda errors, n: _wilson(errors, n, 1.96),
                     *(_rate_where(_poisson, highest=highest) for highest in (1, 10)),
+                    *(
+                        _approximated(_wilson, deviations, without_an_error)
+                        for without_an_error in (None, highest_rate)
+                        for deviations in DEVIATIONS
+                        if (deviations, without_an_error) != (1.645, None)  # as above
+                    ),
                 ),
             ),
             Mistake(
@@ -696,11 +734,12 @@ register(
 
 
 # 5.3: some targets are the model's own outputs, some are changed. Once a source comes with all targets of two tokens:
-# whatever a decoder reads, some of them fit. The last model is of two minds: 2 and 5 tie for ever, and the decoder,
-# like argmax, takes the lower.
+# whatever a decoder reads, some of them fit. One model is of two minds: 2 and 5 tie for ever, and the decoder, like
+# argmax, takes the lower. The last ends its rows in zeros, and some targets are wrong only there.
 
 TIED = (2, 5)
 SUITS_ITSELF = 31  # the seed of a model that, while it reads a certain target unshifted, writes just that
+WRITES_ZEROS = 16  # the seed of one whose outputs have several zeros, most of them at the end
 
 
 def failing(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
@@ -727,7 +766,12 @@ def _outputs_some_changed() -> list[tuple[Seq2Seq, Tensor, Tensor]]:
         tied.decoder.fc_out.bias[list(TIED)] = 50
     lower, higher = TIED
     target = torch.tensor([[lower] * 3, [lower, higher, lower], [higher] * 3])
-    return [*probes, (tied, torch.randint(0, VOCABULARY, (3, 4), generator=generator), target)]
+    probes.append((tied, torch.randint(0, VOCABULARY, (3, 4), generator=generator), target))
+    writes_zeros = random_model(WRITES_ZEROS).eval()
+    source = torch.randint(0, VOCABULARY, (5, 4), generator=generator.manual_seed(13))
+    target = writes_zeros.generate(source, 8)
+    target[1:4, -1] = torch.tensor([3, 0, 0])  # wrong at or behind the second zero, and nowhere else
+    return [*probes, (writes_zeros, source, target)]
 
 
 def _one_call(answer: Callable, arguments: tuple) -> object:
@@ -786,6 +830,11 @@ def _starting_with(first: Callable) -> Callable:
 
 def _until_the_first_zero(guess: Tensor, target: Tensor) -> Tensor:
     return ((guess != target) & ((target == 0).cumsum(dim=1) == 0)).any(dim=1)
+
+
+def _after_the_first_zero_left_out(guess: Tensor, target: Tensor) -> Tensor:
+    zero = target == 0
+    return ((guess != target) & (zero.cumsum(dim=1) - zero.long() == 0)).any(dim=1)
 
 
 def _ties_fail(model: Seq2Seq, source: Tensor, target: Tensor) -> Tensor:
@@ -871,6 +920,29 @@ register(
                 also=(_failing_as(_until_the_first_zero),),
             ),
             Mistake(
+                "behind-a-zero-left-out",
+                _failing_as(lambda guess, target: ((guess != target) & ((target == 0).cumsum(dim=1) <= 1)).any(dim=1)),
+                "You skip places that stand behind a 0: all after the first, or all from the second on. A network that "
+                "goes on writing there fails.",
+                also=(
+                    _failing_as(_after_the_first_zero_left_out),
+                    _failing_as(
+                        lambda guess, target: ((guess != target) & ((guess == 0).cumsum(dim=1) <= 1)).any(dim=1)
+                    ),
+                ),
+            ),
+            Mistake(
+                "guessed-zeros-left-out",
+                _failing_as(lambda guess, target: ((guess != target) & (guess != 0)).any(dim=1)),
+                "You skip the places where the network writes a 0, or all from its first 0 on. A 0 where another token "
+                "belongs is an error, too.",
+                also=(
+                    _failing_as(
+                        lambda guess, target: ((guess != target) & ((guess == 0).cumsum(dim=1) == 0)).any(dim=1)
+                    ),
+                ),
+            ),
+            Mistake(
                 "one-token-only",
                 _failing_as(lambda guess, target: guess[:, -1] != target[:, -1]),
                 "You look at one token of each row, the last or the first. An error at another place does not show "
@@ -899,6 +971,13 @@ register(
                     _failing_as(lambda guess, target: (guess[:, 1:] != target[:, :-1]).any(dim=1)),
                     _failing_as(lambda guess, target: (guess != _rolled(target)).any(dim=1)),
                 ),
+            ),
+            Mistake(
+                "always-so-many-tokens",
+                _failing_as(lambda guess, target: (guess == target).sum(dim=1) != 8),
+                "You take it that every target has as many tokens, eight or four. Here it has another number of them, "
+                "and its shape says how many.",
+                also=(_failing_as(lambda guess, target: (guess == target).sum(dim=1) != 4),),
             ),
             Mistake(
                 "everyone-fails",
@@ -1090,6 +1169,19 @@ def _all_pairs_looked_up(task: SubstringTask, errors: dict[tuple[int, int], int]
     return sum(_share(task, pair, errors[pair]) for pair in task.pairs)
 
 
+def _mended(answer: Callable, arguments: tuple) -> object:
+    """The rate; and where a pair was handed over as one thing, a sentence instead of Python's."""
+    try:
+        return answer(*arguments)
+    except TypeError as error:
+        if "pair_probability() missing" in str(error):
+            raise WrongAnswer(
+                "`task.pair_probability` takes two things, a start and a length, and gets one. If that is a pair: how "
+                "is it taken apart?"
+            ) from None
+        raise
+
+
 def _counts() -> list[tuple[SubstringTask, dict[tuple[int, int], int]]]:
     return [
         (SubstringTask(5), {(0, 2): 9, (0, 3): 81, (1, 2): 0}),
@@ -1107,6 +1199,7 @@ register(
         difficulty=2,
         reference=rate_under_sampler,
         probes=_counts,
+        run=_mended,
         given=_divided_by_all,
         mistakes=(
             Mistake(
@@ -1240,6 +1333,19 @@ register(
                 "You count only in how many ways the copied digits can turn out. The others in the source vary, too.",
             ),
             Mistake(
+                "other-digits-only",
+                _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 9 ** (task.n_digits - pair[1])),
+                "You count only in how many ways the digits that are not copied can turn out. Those that are copied "
+                "vary, too.",
+            ),
+            Mistake(
+                "divided-by-the-chance",
+                _rate_as(lambda task, pair, n: n / (task.size * task.pair_probability(*pair))),
+                "You divide by a pair's chance, so failures in a rare pair count most. In which pair should they count "
+                "for more: in one that is drawn often, or in one that is drawn rarely?",
+                also=(_rate_as(lambda task, pair, n: n / (task.digit_strings * task.pair_probability(*pair))),),
+            ),
+            Mistake(
                 "start-and-length-as-digits",
                 _rate_as(lambda task, pair, n: task.pair_probability(*pair) * n / 9**task.length),
                 "You count two digits too many: start and length are not among the digits.",
@@ -1277,8 +1383,22 @@ def until_none_fails(count: Callable, train: Callable, rounds: int) -> list[int]
     return history
 
 
+LOOPS = [
+    (([7, 300, 9_000], [[11, 12, 13, 14], [300, 15], []]), 9),  # it gets worse before it gets better
+    (([], []), 4),
+    (([1, 2, 3], [[4, 5], [6, 7], [8, 9], [10, 11], [12, 13]]), 3),  # more rounds than are allowed
+    (([20_000], [[], [5]]), 2),
+    (([40, 41], [[40], []]), 5),  # once only a known one fails
+    (([50, 51], [[52], [53], []]), 0),  # no training is allowed
+]
+
+
 def _loop(answer: Callable, arguments: tuple) -> dict[str, object]:
+    """What was counted and trained. Where no training is allowed it is judged last, in answers that are right
+    elsewhere: so a wrong idea is recognised whatever its loop does there."""
     (first, script), rounds = arguments
+    if not rounds and any(difference(_loop(until_none_fails, one), _loop(answer, one)) for one in LOOPS[:-1]):
+        return _loop(until_none_fails, arguments)
     task = SubstringTask(6)
     failing, fixed, trainings, counted_after = set(first), set(), [], set()
 
@@ -1386,17 +1506,21 @@ def _tells_the_failures(count: Callable, train: Callable, rounds: int) -> list[l
     return counts
 
 
-def _looks_only_after_training(count: Callable, train: Callable, rounds: int) -> list[int]:
-    found = count()
-    history = [len(found)]
-    for _ in range(rounds):
-        train(found)
-        failures = count()
-        history.append(len(failures))
-        if not failures:
-            break
-        found = found + failures
-    return history
+def _looks_only_after_training(zero_told: bool = True) -> Callable:
+    def answer(count: Callable, train: Callable, rounds: int) -> list[int]:
+        found = count()
+        history = [len(found)]
+        for _ in range(rounds):
+            train(found)
+            failures = count()
+            if failures or zero_told:
+                history.append(len(failures))
+            if not failures:
+                break
+            found = found + failures
+        return history
+
+    return answer
 
 
 def _stops_without_new_ones(count: Callable, train: Callable, rounds: int) -> list[int]:
@@ -1439,13 +1563,7 @@ register(
         minutes=15,
         difficulty=2,
         reference=until_none_fails,
-        probes=lambda: [
-            (([7, 300, 9_000], [[11, 12, 13, 14], [300, 15], []]), 9),  # it gets worse before it gets better
-            (([], []), 4),
-            (([1, 2, 3], [[4, 5], [6, 7], [8, 9], [10, 11], [12, 13]]), 3),  # more rounds than are allowed
-            (([20_000], [[], [5]]), 2),
-            (([40, 41], [[40], []]), 5),  # once only a known one fails
-        ],
+        probes=lambda: LOOPS,
         run=_loop,
         mistakes=(
             Mistake(
@@ -1480,7 +1598,7 @@ register(
             ),
             Mistake(
                 "looks-only-after-training",
-                _looks_only_after_training,
+                _looks_only_after_training(),
                 "Where the first count finds nothing, you train all the same, on an empty list. Look before the first "
                 "training, too.",
             ),
@@ -1561,6 +1679,21 @@ register(
                 "You go on until nothing fails, however long that takes. After `rounds` trainings the loop ends, too.",
             ),
             Mistake(
+                "trains-where-no-round-is-allowed",
+                _loop_as(goes_on=lambda history, rounds: history[-1] and (len(history) == 1 or len(history) <= rounds)),
+                "Where `rounds` is 0 the network may not be trained at all. You train it first, and only then look at "
+                "how many rounds are left.",
+                also=(
+                    _loop_as(goes_on=lambda history, rounds: history[-1] and (not rounds or len(history) <= rounds)),
+                ),
+            ),
+            Mistake(
+                "no-count-where-no-round-is-allowed",
+                lambda count, train, rounds: until_none_fails(count, train, rounds) if rounds else [],
+                "Where `rounds` is 0 nothing is trained, but the first count is made all the same. Its number belongs "
+                "in your list.",
+            ),
+            Mistake(
                 "counts-too-often",
                 lambda count, train, rounds: [len(count()), len(count())],
                 "Nothing has changed since the last count, and on a large task counting is what takes the time: keep "
@@ -1606,6 +1739,8 @@ register(
                         goes_on=lambda history, rounds: history[-1],
                         told=lambda history, found: history[:-1],
                     ),
+                    _loop_as(told=lambda history, found: [history[0], *filter(None, history[1:])]),
+                    _looks_only_after_training(zero_told=False),
                 ),
             ),
             Mistake(
@@ -1719,6 +1854,11 @@ def _masked_by_value(logits: Tensor, target: Tensor) -> Tensor:
 def _maximum_as_a_pair(logits: Tensor, target: Tensor) -> Tensor:
     right = logits.gather(-1, target[..., None])[..., 0]
     return (right - logits.scatter(-1, target[..., None], -math.inf).max(-1)).amin(dim=1)
+
+
+def _skipping(skipped: Callable[[Tensor], Tensor]) -> Callable:
+    """A wrong margin: `skipped` gets where the target is 0, and says which places are left out."""
+    return lambda logits, target: _leads(logits, target).masked_fill(skipped(target == 0), math.inf).amin(dim=1)
 
 
 def _mean_of_others(logits: Tensor, target: Tensor) -> Tensor:
@@ -1913,8 +2053,15 @@ register(
             ),
             Mistake(
                 "zeros-left-out",
-                lambda logits, target: _leads(logits, target).masked_fill(target == 0, math.inf).amin(dim=1),
-                "You skip the places where the target is 0. A network that goes on writing there fails.",
+                _skipping(lambda zero: zero),
+                "You skip the places where the target is 0, or those behind a 0. A network that goes on writing there "
+                "fails.",
+                also=(
+                    _skipping(lambda zero: zero.cumsum(dim=1) > 0),
+                    _skipping(lambda zero: zero.cumsum(dim=1) > 1),
+                    _skipping(lambda zero: zero.cumsum(dim=1) - zero.long() > 0),
+                    lambda logits, target: (_leads(logits, target) * (target != 0)).amin(dim=1),
+                ),
             ),
             Mistake(
                 "best-place",
@@ -2025,7 +2172,8 @@ def _learned(answer: Callable, _arguments: tuple) -> object:
     written = []
     for some in source.split(AT_ONCE):
         handed = some.clone()
-        tokens = normal(answer(handed))
+        with _only_writing() if written else contextlib.nullcontext():
+            tokens = normal(answer(handed))
         if not torch.equal(handed, some):
             raise WrongAnswer("It changes the sources that it gets. Work on a copy: the caller still needs them.")
         if tokens is None:
@@ -2051,6 +2199,23 @@ def _learned(answer: Callable, _arguments: tuple) -> object:
             f"source    {first.source}\nyours     {first.output}\nexpected  {first.target}"
         )
     return True
+
+
+@contextlib.contextmanager
+def _only_writing() -> Iterator[None]:
+    """Refuse to train. What was not trained before the first call may still be trained in it, and then once for all."""
+
+    def refuse(*_: object) -> None:
+        raise WrongAnswer(
+            "`write` trains a network each time it is called, and it is called for one batch of sources after another. "
+            "Training belongs before `write`, which only writes."
+        )
+
+    watching = register_optimizer_step_pre_hook(refuse)
+    try:
+        yield
+    finally:
+        watching.remove()
 
 
 def _by_chance(answer: Callable, source: Tensor, output: Tensor) -> str:

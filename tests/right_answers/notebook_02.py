@@ -169,6 +169,17 @@ class EncoderWithAFirstStateOfZeros(nn.Module):
         return self.rnn(self.dropout(self.embedding(source)), first)[1]
 
 
+class EncoderWithItsTableInALinearLayer(nn.Module):
+    def __init__(self, input_dim, emb_dim, hidden_dim, n_layers, dropout):
+        super().__init__()
+        self.embedding = nn.Linear(emb_dim, input_dim, bias=False)
+        self.rnn = nn.GRU(emb_dim, hidden_dim, n_layers, dropout=dropout, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, source):
+        return self.rnn(self.dropout(self.embedding.weight[source]))[1]
+
+
 class EncoderTokenByToken(nn.Module):
     def __init__(self, input_dim, emb_dim, hidden_dim, n_layers, dropout):
         super().__init__()
@@ -506,6 +517,7 @@ ANSWERS = {
     "2.3": [
         EncoderWithTimeFirst,
         EncoderWithDropoutAsAFunction,
+        EncoderWithItsTableInALinearLayer,
         EncoderTokenByToken,
         EncoderSourceBySource,
         EncoderWithAMaskOfItsOwn,

@@ -218,6 +218,10 @@ def failing_by_shifting_with_pad(model, source, target):
     return (logits.argmax(-1) - target).count_nonzero(dim=1) > 0
 
 
+def failing_where_not_all_tokens_are_right(model, source, target):
+    return (model(source, target, 1.0).argmax(-1) == target).sum(dim=1) < target.shape[1]
+
+
 # 5.4 Find the bug: a rate and its measure
 
 
@@ -336,6 +340,32 @@ def loop_that_keeps_a_set(count, train, rounds):
         known.update(map(tuple, failures))
         train(sorted(known))
         history.append(len(failures := count()))
+    return history
+
+
+def loop_that_counts_the_rounds_down(count, train, rounds):
+    failures, found = count(), []
+    history = [len(failures)]
+    while failures and rounds != 0:
+        found = found + failures
+        train(found)
+        rounds -= 1
+        failures = count()
+        history.append(len(failures))
+    return history
+
+
+def loop_with_a_last_count(count, train, rounds):
+    found, history = [], []
+    for _ in range(rounds):
+        failures = count()
+        history.append(len(failures))
+        if not failures:
+            break
+        found.extend(failures)
+        train(found)
+    else:
+        history.append(len(count()))
     return history
 
 
@@ -460,6 +490,7 @@ ANSWERS = {
         failing_by_margins_and_the_lower_token,
         failing_by_the_package,
         failing_by_shifting_with_pad,
+        failing_where_not_all_tokens_are_right,
     ],
     "5.4": [
         rate_pair_by_pair,
@@ -477,6 +508,8 @@ ANSWERS = {
         loop_that_keeps_all_counts,
         loop_in_tensors,
         loop_that_keeps_a_set,
+        loop_that_counts_the_rounds_down,
+        loop_with_a_last_count,
     ],
     "5.6": [
         margin_place_by_place,
