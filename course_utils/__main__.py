@@ -298,7 +298,7 @@ def _parser() -> argparse.ArgumentParser:
     train = verbs.add_parser("train", help="train a network by a recipe and save it")
     train.add_argument("--recipe", default="tuned", help=f"{', '.join(RECIPES)} (default: tuned)")
     train.add_argument("--epochs", type=int, help="another number of epochs than the recipe's")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=int, default=0, help="of all random numbers in the run (default: 0)")
     train.add_argument("--until", type=float, metavar="SHARE", help="stop at this exact match on held-out examples")
     train.add_argument("--out", metavar="DIR", help="where checkpoints go (default: runs/RECIPE-seedN)")
     train.add_argument("--resume", action="store_true", help="go on from DIR's last checkpoint")
@@ -306,17 +306,19 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(verb=_train)
 
     score = verbs.add_parser("evaluate", help="score a checkpoint on held-out examples")
-    score.add_argument("checkpoint")
-    score.add_argument("--examples", type=int, default=HELD_OUT_EXAMPLES)
+    score.add_argument("checkpoint", help="the file of a trained network")
+    score.add_argument(
+        "--examples", type=int, default=HELD_OUT_EXAMPLES, help=f"how many (default: {HELD_OUT_EXAMPLES:,})"
+    )
     score.set_defaults(verb=_evaluate)
 
     decode = verbs.add_parser("decode", help="what a checkpoint writes for one source")
-    decode.add_argument("checkpoint")
+    decode.add_argument("checkpoint", help="the file of a trained network")
     decode.add_argument("source", type=int, nargs="+", help="start, length and the digits")
     decode.set_defaults(verb=_decode)
 
     verify = verbs.add_parser("verify", help="count a checkpoint's errors over every input there is")
-    verify.add_argument("checkpoint")
+    verify.add_argument("checkpoint", help="the file of a trained network")
     verify.add_argument("--length", type=int, help="of the source (default: the one it was trained for, or 10)")
     verify.add_argument("--shard", default="1/1", metavar="i/n", help="only the i-th of n equal parts (default: 1/1)")
     verify.add_argument("--resume", action="store_true", help="go on from FILE, where an earlier count was saved")

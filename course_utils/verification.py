@@ -548,10 +548,10 @@ def count_into(
     model: nn.Module,
     task: SubstringTask,
     *,
-    shard: tuple[int, int] = (1, 1),
-    so_far: Certificate | None = None,
-    sha256: str | None = None,
-    on_block: Callable[[Certificate, int], None] = lambda certificate, n_inputs: None,
+    shard: tuple[int, int],
+    so_far: Certificate | None,
+    sha256: str,
+    on_block: Callable[[Certificate, int], None],
 ) -> Certificate:
     """As `count_errors`, with the certificate saved at the path now and then, and whatever ends the count."""
     kept, saved_at = so_far, time.monotonic()

@@ -719,6 +719,15 @@ def test_every_verb_works_on_the_device_asked_for(command, run, checkpoint, monk
         assert run(f"{command} --device cuda").err == "course_utils: On cuda:3.\n"
 
 
+@pytest.mark.parametrize("verb", ["train", "evaluate", "decode", "verify"])
+def test_the_help_of_a_verb_explains_what_it_takes(verb, run):
+    explained = "".join(run(f"{verb} --help").out.split())  # lines may break at any blank and hyphen
+    parser = next(action for action in command_line._parser()._actions if action.choices).choices[verb]
+    for action in parser._actions:
+        assert action.help, action.dest
+        assert "".join(action.help.split()) in explained
+
+
 def test_help_names_the_verbs(run):
     done = run("--help")
     assert done.status == 0

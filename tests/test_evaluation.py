@@ -220,6 +220,8 @@ def test_sources_and_targets_of_different_number_are_refused(model, examples, re
     source, target = examples
     with refused("20 sources but 19 targets"):
         evaluate(model, source, target[:19])
+    with refused("19 sources but 20 targets"):
+        evaluate(model, source[:19], target)
 
 
 # --- After the first error --------------------------------------------------------------------------------------------
