@@ -152,7 +152,7 @@ def test_the_report_counts_and_lists(monkeypatch, tmp_path):
     known = tmp_path / "equivalent.toml"
     known.write_text('[[mutant]]\nfile = "course_utils/a.py"\nbefore = "old 3"\nafter = "new 3"\nwhy = "It is."\n')
     monkeypatch.setattr(mutation, "EQUIVALENT", known)
-    assert mutation.notes_on(5).exists()
+    assert mutation.notes_on(6).exists()
     assert not mutation.notes_on(7).exists()
     (tmp_path / "7.md").write_text("## By hand\n\nOf this sample.\n", encoding="utf-8")
     monkeypatch.setattr(mutation, "notes_on", lambda seed: tmp_path / f"{seed}.md")
