@@ -579,6 +579,18 @@ def counted_with_logarithms(n):
     return math.exp(math.log(len(SubstringTask(n).pairs)) + (n - 2) * math.log(9))
 
 
+def counted_among_examples(start, length):
+    source, _ = SubstringTask().sample(100_000, torch.Generator().manual_seed(5))
+    return ((source[:, 0] == start) & (source[:, 1] == length)).double().mean().item()
+
+
+def one_pair_too_often(n, generator):
+    source, _ = sample(n, generator)
+    chosen = (source[:, 0] == 0) & (torch.rand(n, generator=generator) < 0.3)
+    source[:, 1] = torch.where(chosen, 2, source[:, 1])
+    return solved(source)
+
+
 def solved_to_floats(source):
     return [float(token) for token in EXERCISES["1.1"].reference(source)]
 
@@ -2009,6 +2021,9 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("2.6", each_row_alone(list), "there is an axis too many"),
         ("2.6", each_row_alone(torch.cat), "joined along the layers, or along the numbers"),
         ("2.6", each_row_alone(lambda states: torch.cat(states, dim=1).transpose(0, 1)), "the batch comes first"),
+        # those without which nobody noticed a change of the check
+        ("1.4", counted_among_examples, "Is it counted from examples?"),
+        ("1.5", one_pair_too_often, "with start 0, length 2 comes too often."),
     ],
 )
 def test_an_unnamed_wrong_answer_is_refused_by_the_property_it_lacks(name, answer, words):
