@@ -13,6 +13,7 @@ import torch
 
 from course_utils import Recipe, Run
 from course_utils.files import written_whole
+from course_utils.machine import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,14 +31,9 @@ def machine() -> dict:
 
 
 def hardware() -> str:
-    """The processor, where Linux tells with family and model: some names stand for several generations."""
-    fields = [line.partition(":") for line in _text("/proc/cpuinfo").splitlines()]
-    told = {name.strip(): value.strip() for name, _, value in reversed(fields)}  # of the first processor
-    name = told.get("model name", platform.processor())
-    if {"cpu family", "model"} <= told.keys():
-        name += f" (family {told['cpu family']}, model {told['model']})"
+    """The processor, and how many threads this program uses on it."""
     threads = torch.get_num_threads()
-    return f"{name}, {threads} thread{'s' * (threads != 1)}"
+    return f"{processor()}, {threads} thread{'s' * (threads != 1)}"
 
 
 def commit() -> str:
@@ -91,7 +87,3 @@ def whole(run: Run) -> Run:
     if run.interrupted:
         raise KeyboardInterrupt
     return run
-
-
-def _text(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""

@@ -14,7 +14,11 @@
 - training: a step, an epoch, a run, its history and its checkpoints
 - parallel: one of several processes under torchrun
 - ladder: from the plain loop to the captured step
-- verification: counting errors over every input, certificates, and learning from failures
+- certificates: what was counted of a model's errors, and by what
+- prefix_tree: how far each input is from being written wrongly, shared beginnings once
+- machine: the processor's name
+- verification: counting errors over every input
+- feedback: learning from the failures that were counted
 - properties: what holds of any encoder–decoder, and a diagnosis of one where it does not
 - exhibits: the bugs of the museum
 - museum: what instruments and properties make of them
@@ -80,23 +84,19 @@ _PUBLIC = {
     ),
     "parallel": ("device_of_process", "process_of_torchrun"),
     "ladder": ("climb",),
-    "verification": (
+    "certificates": (
         "Certificate",
         "Piece",
-        "PrefixTree",
-        "WholeCalls",
-        "count_errors",
-        "count_into",
-        "feed_back",
         "load_certificate",
-        "margins",
-        "margins_of_ranges",
         "merge",
         "save_certificate",
         "sha256_of",
         "still_to_count",
-        "train_to_zero",
     ),
+    "prefix_tree": ("PrefixTree", "WholeCalls", "margins", "margins_of_ranges"),
+    "machine": (),
+    "verification": ("count_errors", "count_into"),
+    "feedback": ("feed_back", "train_to_zero"),
     "properties": ("PROPERTIES", "Diagnosis", "diagnose"),
     "exhibits": ("EXHIBITS",),
     "museum": ("MUSEUM",),

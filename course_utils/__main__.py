@@ -15,6 +15,7 @@ from pathlib import Path
 try:
     from tqdm.auto import tqdm
 
+    from .certificates import Certificate, load_certificate, merge, save_certificate, sha256_of, still_to_count
     from .data import held_out
     from .errors import InputError, TrainingDivergedError
     from .evaluation import evaluate
@@ -31,15 +32,7 @@ try:
         fit,
         summary,
     )
-    from .verification import (
-        Certificate,
-        count_into,
-        load_certificate,
-        merge,
-        save_certificate,
-        sha256_of,
-        still_to_count,
-    )
+    from .verification import count_into
 except KeyboardInterrupt:  # PyTorch takes seconds to load
     sys.exit(130)
 

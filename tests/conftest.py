@@ -9,9 +9,24 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import torch
+from oracle import SIX
 from torch import Tensor
 
-from course_utils import FASTEST, ORIGINAL, TUNED, Decoder, Encoder, InputError, Recipe, Seq2Seq, SubstringTask
+from course_utils import (
+    FASTEST,
+    ORIGINAL,
+    TUNED,
+    Certificate,
+    Decoder,
+    Encoder,
+    InputError,
+    Recipe,
+    Seq2Seq,
+    SubstringTask,
+    count_errors,
+    fit,
+)
+from course_utils.recipes import SMALL
 
 TINY = {"emb_dim": 6, "hidden_dim": 8, "n_layers": 2, "batch_size": 8, "steps_per_epoch": 3, "epochs": 3, "length": 6}
 TINY_GUIDED = dataclasses.replace(TUNED, name="tiny guided", **TINY)
@@ -54,6 +69,19 @@ def batch() -> tuple[Tensor, Tensor]:
 def recipe() -> Recipe:
     """The tuned recipe's kind of training, in a tenth of a second; without its guide, so that the coins may vary."""
     return TINY_TUNED
+
+
+@pytest.fixture(scope="session")
+def half_trained() -> Seq2Seq:
+    """A small network for length 6 that gets some of every pair wrong."""
+    recipe = dataclasses.replace(SMALL, hidden_dim=24, epochs=2, learning_rate=2e-2, steps_per_epoch=150)
+    return fit(recipe).model.eval()
+
+
+@pytest.fixture(scope="session")
+def whole(half_trained: Seq2Seq) -> Certificate:
+    """Its count."""
+    return count_errors(half_trained, SIX, sha256="a" * 64)
 
 
 @pytest.fixture(params=[TINY_ORIGINAL, TINY_TUNED, TINY_GUIDED, TINY_FASTEST], ids=lambda recipe: recipe.name)

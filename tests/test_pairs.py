@@ -20,7 +20,7 @@ from course_utils import (
     save_checkpoint,
 )
 from course_utils.pairs import OneStateLSTM
-from course_utils.verification import WholeCalls, margins_of_ranges
+from course_utils.prefix_tree import WholeCalls, margins_of_ranges
 
 SHAPE = (10, 6, 8, 2, 0.0)
 
