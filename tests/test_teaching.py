@@ -612,7 +612,7 @@ def test_two_exercises_cannot_share_an_id():
         (torch.tensor([True, False]), torch.tensor([1.0, 0.0]), "truth values are asked for, True or False."),
         (torch.rand(2), torch.tensor([True, False]), "truth values, True or False, where numbers are asked for"),
         (torch.rand(2, 3), torch.ones(2, 3).bool(), "truth values, True or False, where numbers are asked for"),
-        (0.5, torch.tensor(True), "truth values, True or False, where numbers are asked for"),
+        (0.5, torch.tensor(True), "a truth value, True or False, where a number is asked for"),
     ],
 )
 def test_a_difference_says_what_differs_first(expected, got, words):
@@ -694,11 +694,15 @@ def test_truth_values_do_for_the_numbers_0_and_1():
     assert comparison.difference(torch.tensor([1.0, 0.0]), torch.tensor([True, False])) is None
 
 
-@pytest.mark.parametrize("name", ["1.4", "2.2", "5.2", "5.6"])
-def test_truth_values_in_the_place_of_numbers_are_a_wrong_answer(name):
+ONE = "a truth value, True or False, where a number is asked for"
+MANY = "truth values, True or False, where numbers are asked for"
+
+
+@pytest.mark.parametrize(("name", "words"), [("1.4", ONE), ("2.2", MANY), ("5.2", ONE), ("5.6", MANY)])
+def test_truth_values_in_the_place_of_numbers_are_a_wrong_answer(name, words):
     exercise = EXERCISES[name]
     result = check(name, lambda *given: torch.as_tensor(exercise.reference(*given)) < 0.1)
-    assert "truth values, True or False, where numbers are asked for" in result.message
+    assert words in result.message
     assert result.diagnosis is None
 
 

@@ -211,6 +211,8 @@ def _tensor_difference(expected: Tensor, got: Tensor) -> str | None:
     if same.all():
         return None
     if expected.is_floating_point() and got.dtype == torch.bool:
+        if expected.dim() == 0:
+            return f"{GIVES_BACK}a truth value, True or False, where a number is asked for."
         return f"{GIVES_BACK}truth values, True or False, where numbers are asked for."
     if expected.dim() == 0:
         return f"yours     {_number(got)}\nexpected  {_number(expected)}"
