@@ -690,6 +690,16 @@ def test_a_number_may_come_in_many_forms(got):
     assert comparison.difference(1 / 3, got) is None
 
 
+MADE_BEFORE = torch.zeros(2)
+
+
+def test_an_unrecognised_answer_is_told_what_it_uses_without_being_given_it():
+    result = check("4.5", lambda losses, tokens: MADE_BEFORE.exp().sum() + math.pi)
+    assert result.message.endswith("\nit uses `MADE_BEFORE`, made by another cell, where the check hands over its own")
+    assert "made by another cell" not in check("4.5", lambda losses, tokens: math.pi).message
+    assert "made by another cell" not in check("4.5", functools.partial(math.fsum, [1])).message
+
+
 def test_truth_values_do_for_the_numbers_0_and_1():
     assert comparison.difference(torch.tensor([1.0, 0.0]), torch.tensor([True, False])) is None
 

@@ -103,6 +103,15 @@ def uses_the_global_generator_at_once(task, n_epochs, steps, batch_size, seed):
     return list(uses_the_global_generator(task, n_epochs, steps, batch_size, seed))
 
 
+def goes_into_one_stream(task, n_epochs, steps, batch_size, seed):
+    """Every run begins from the seed 0, further on by as many batches as its own seed says."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(seed):
+        task.sample(batch_size, generator)
+    for _ in range(n_epochs * steps):
+        yield task.sample(batch_size, generator)
+
+
 SHARED = {}
 
 
@@ -290,6 +299,16 @@ def decodes_in_training_mode(model, source, max_length):
 
 def step_without_the_loss(model, optimizer, source, target):
     EXERCISES["4.1"].reference(model, optimizer, source, target)
+
+
+def step_forced_but_for_a_few_coins(model, optimizer, source, target):
+    model.train()
+    loss = token_loss(model(source, target, teacher_forcing_ratio=0.9), target)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss
 
 
 def step_with_its_own_optimizer(model, optimizer, source, target):
@@ -1534,6 +1553,7 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("3.7", lambda model, source, target, coins: print(), "Is a `return` missing"),
         ("4.1", seeds_pytorchs_own_generator, "seeds PyTorch's own generator"),
         ("4.1", step_without_the_loss, "does not give back the loss"),
+        ("4.1", step_forced_but_for_a_few_coins, "reads its own guesses now and then"),
         ("4.1", step_with_its_own_optimizer, "the optimizer that was handed over has made no step"),
         ("4.1", step_measured_in_eval_mode_afterwards, "computed after the step"),
         ("4.2", batches(lambda task, source, target: source), "should be a pair"),
@@ -1541,13 +1561,19 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("4.2", batches(lambda task, source, target: (source, target.roll(1, 0))), "not those of its sources"),
         (
             "4.2",
-            batches(lambda task, source, target: task.sample(1) and solved(source[:1].repeat(len(source), 1))),
+            batches(
+                lambda task, source, target: (
+                    task.sample(1, torch.Generator()) and solved(source[:1].repeat(len(source), 1))
+                )
+            ),
             "more than once",
         ),
         ("4.2", never_ends, "batches, not more than"),
         ("4.2", uses_the_global_generator, "with `torch.manual_seed`"),
         ("4.2", uses_the_global_generator_at_once, "with `torch.manual_seed`"),
         ("4.2", shares_a_generator, "disturb each other"),
+        ("4.2", batches(lambda task, *batch: (torch.rand(1), batch)[1]), "draws from PyTorch's own generator"),
+        ("4.2", goes_into_one_stream, "share whole batches. Your seeds come from so small a set"),
         ("4.3", kept_as(lambda model, best, _: copy.deepcopy(model)), "a state_dict, not a Sequential"),
         (
             "4.3",

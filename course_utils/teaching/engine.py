@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from IPython import get_ipython
 from torch import Tensor, nn
 
@@ -149,7 +150,7 @@ def _judge(exercise: Exercise, answer: Any) -> Result:
         message = f"{name} not yet: called again with the first inputs, it gives something else. What does it remember?"
         return Result(name, passed=False, attempted=True, message=message)
     if any(found):
-        return _not_yet(exercise, probes, expected, trials, found)
+        return _not_yet(exercise, answer, probes, expected, trials, found)
     return Result(name, passed=True, attempted=True, message=f"{name} passed: {exercise.title}")
 
 
@@ -179,7 +180,12 @@ def _tried(exercise: Exercise, answer: Any, probes: list[tuple]) -> list[Trial]:
 
 
 def _not_yet(
-    exercise: Exercise, probes: list[tuple], expected: list[Trial], trials: list[Trial], found: list[str | None]
+    exercise: Exercise,
+    answer: Callable,
+    probes: list[tuple],
+    expected: list[Trial],
+    trials: list[Trial],
+    found: list[str | None],
 ) -> Result:
     """What is said of an answer that is wrong: where it differs first, and by which mistake, if that is recognised."""
     case = next(number for number, words in enumerate(found) if words)
@@ -192,9 +198,23 @@ def _not_yet(
         words = words if mistake else " this is not the value, which is wanted exactly."
         shown = f"yours     {brief(trials[case].value)}"
     message = "\n".join(filter(None, [f"{exercise.id} not yet:{words}", inputs, shown]))
-    message += trials[case].remarks
+    message += trials[case].remarks + ("" if mistake else _made_outside(answer))
     diagnosis = mistake.id if mistake else None
     return Result(exercise.id, passed=False, attempted=True, message=message, diagnosis=diagnosis, compared=compared)
+
+
+def _made_outside(answer: Callable) -> str:
+    """A remark on the tensors, models, optimizers and generators that an answer uses without being given them."""
+    code = getattr(inspect.unwrap(answer), "__code__", None)
+    if code is None:
+        return ""
+    made = (Tensor, nn.Module, torch.optim.Optimizer, torch.Generator)
+    outside = inspect.unwrap(answer).__globals__
+    names = dict.fromkeys(step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL")
+    found = [f"`{name}`" for name in names if isinstance(outside.get(name), made)]
+    if not found:
+        return ""
+    return f"\nit uses {' and '.join(found)}, made by another cell, where the check hands over its own"
 
 
 def _remembers(exercise: Exercise, answer: Callable, probes: list[tuple], before: Trial) -> bool:

@@ -68,7 +68,8 @@ def _three_steps(answer: Callable, arguments: tuple) -> dict[str, object]:
             parameter.mul_(scale)
             parameter.grad = torch.full_like(parameter, 0.1) if left_over else None
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.5)
-    modes, moved = [], []
+    modes, moved, ratios = [], [], []
+    model.register_forward_pre_hook(lambda _, inputs, named: ratios.append(_ratio_of(inputs, named)), with_kwargs=True)
     optimizer.register_step_post_hook(lambda *_: moved.append(True))
     for part in (model.encoder.dropout, model.decoder.dropout):  # once the weights have moved, any mode will do
         part.register_forward_pre_hook(lambda part, _: modes.append(part.training or bool(moved)))
@@ -92,7 +93,15 @@ def _three_steps(answer: Callable, arguments: tuple) -> dict[str, object]:
         )
     if not all(modes):
         raise WrongAnswer("While the loss was computed, the model, or a part of it, was in evaluation mode.")
+    if any(0.5 < ratio < 1 for ratio in ratios):  # few coins fall tails then, and perhaps none in these three steps
+        raise WrongAnswer("Your decoder reads its own guesses now and then. The ratio of full teacher forcing is 1.")
     return outcome | {"the weights after three steps": _parameters(model)}
+
+
+def _ratio_of(inputs: tuple, named: dict[str, object]) -> float:
+    """The teacher forcing ratio with which a model was called; 1 where it got coins instead."""
+    ratio = named.get("teacher_forcing_ratio", inputs[2] if len(inputs) > 2 else 0.5)
+    return 1.0 if named.get("coins") is not None or len(inputs) > 3 else float(ratio)
 
 
 def _clip_norm(model: Seq2Seq) -> None:
@@ -431,7 +440,7 @@ def _task_that_notes(seeds: list[int], length: int) -> SubstringTask:
 
 def _begins_from_products(seed: int, begun: list[int]) -> bool:
     powers = {seed**n for n in range(len(begun) + 1)}
-    return all(one % seed == 0 for one in begun) or powers.issuperset(begun)
+    return any(begun) and (all(one % seed == 0 for one in begun) or powers.issuperset(begun))
 
 
 def _why_they_meet(begun: dict[int, list[int]], seed: int, first: list[Tensor], other: list[Tensor]) -> str:
@@ -534,6 +543,13 @@ def _freshness(answer: Callable, arguments: tuple) -> bool:
         raise WrongAnswer(
             "It seeds PyTorch's own generator, with `torch.manual_seed` or by way of `torch.default_generator`, and so "
             "disturbs all that draw from it. Make a `torch.Generator` instead."
+        )
+    own_state = torch.get_rng_state()
+    list(islice(batches(7), n_epochs * steps))
+    if not torch.equal(torch.get_rng_state(), own_state):
+        raise WrongAnswer(
+            "It draws from PyTorch's own generator, and so disturbs all others that do. Give your own to whatever "
+            "draws; a `DataLoader` takes one, too."
         )
     if n_epochs == MANY_EPOCHS:  # in fewer, most numbers look evenly spaced
         runs = [begun_by[seed] for seed in (7, 8)]
@@ -892,7 +908,8 @@ register(
             ([0.5, 4.0, 5.0, 1.0, 3.0, 2.0],),
             ([7.0, 1.0, 6.0, 2.0, 5.0],),
             ([9.0, 3.0, 2.0, 1.0],),
-            ([50.0, 40.02, 40.03, 40.05, 40.01, 40.04],),
+            ([50.0, 40.002, 40.003, 40.005, 40.001, 40.004],),
+            ([5e6, 4e6 + 3, 4e6 + 6],),
         ],
         run=_script,
         given=_no_copy,
@@ -978,9 +995,9 @@ register(
             ),
             Mistake(
                 "first-best-too-low",
-                _best_below(10.0),
-                "Nothing comes back from a run whose losses are all above 40. Below which first best_loss does every "
-                "loss lie?",
+                _best_below(1e6),
+                "Nothing comes back from a run whose losses are all in the millions. Below which first best_loss does "
+                "every loss lie?",
             ),
             Mistake(
                 "compared-with-none",
@@ -1042,7 +1059,12 @@ def _evaluation(answer: Callable, arguments: tuple) -> object:
 def _evaluations() -> list[tuple[Seq2Seq, Tensor, Tensor, int]]:
     generator = torch.Generator().manual_seed(0)
     probes = []
-    for seed, n, n_tokens, batch_size, training in ((1, 11, 6, 4, True), (2, 38, 9, 5, True), (3, 9, 6, 4, False)):
+    for seed, n, n_tokens, batch_size, training in (
+        (1, 11, 6, 4, True),
+        (2, 38, 9, 5, True),
+        (3, 9, 6, 4, False),
+        (4, 12, 6, 4, True),  # whole batches only
+    ):
         model = random_model(seed, dropout=0.5).eval()
         source = torch.randint(0, VOCABULARY, (n, 4), generator=generator)
         target = model.generate(source, n_tokens)
@@ -1079,6 +1101,10 @@ def _over_tokens(right: list[Tensor], batch_size: int, n: int) -> float:
 
 def _batch_means(right: list[Tensor], batch_size: int, n: int) -> float:
     return sum(batch.double().mean().item() for batch in right) / len(right)
+
+
+def _shares_by_size(right: list[Tensor], batch_size: int, n: int) -> float:
+    return sum(batch.double().mean().item() * len(batch) for batch in right) / n
 
 
 def _over_all_tokens(right: list[Tensor], batch_size: int, n: int) -> float:
@@ -1264,6 +1290,12 @@ register(
                 also=(_accuracy_as(batches=_batches_up_to_the_last_example, average=_over_all_tokens),),
             ),
             Mistake(
+                "one-batch-too-many",
+                _accuracy_as(batches=lambda n, batch_size: n // batch_size + 1, average=_shares_by_size),
+                "Where the examples fill their batches, your last batch is empty, and no tokens have no share of right "
+                "ones. How many batches are there then?",
+            ),
+            Mistake(
                 "first-batch-only",
                 _accuracy_as(batches=lambda n, batch_size: 1),
                 "Only the first batch counts in yours. Is the `return` inside the loop, or does every slice end where "
@@ -1316,6 +1348,15 @@ register(
                 "all tokens of a batch are right?",
             ),
             Mistake(
+                "rounded",
+                lambda model, source, target, batch_size: round(accuracy_of(model, source, target, batch_size), 2),
+                "You round the accuracy. It is wanted as it is.",
+                also=(
+                    lambda model, source, target, batch_size: round(accuracy_of(model, source, target, batch_size), 3),
+                    lambda model, source, target, batch_size: round(accuracy_of(model, source, target, batch_size), 4),
+                ),
+            ),
+            Mistake(
                 "batches-added-up",
                 _accuracy_as(average=lambda right, batch_size, n: len(right) * _batch_means(right, batch_size, n)),
                 "You add up the accuracies of the batches, and do not divide by how many these are. Even their mean "
@@ -1337,6 +1378,7 @@ register(
                 also=(
                     _outputs_as(lambda model, source, target: model.generate(source, len(target))),
                     _outputs_as(lambda model, source, target: model.generate(source, 8)),
+                    _outputs_as(lambda model, source, target: model.generate(source, source.shape[1] - 2)),
                 ),
             ),
             Mistake(
@@ -1432,10 +1474,43 @@ register(
                 lambda losses, tokens: math.exp(sum(loss * n for loss, n in zip(losses, tokens, strict=True))),
                 "You take the exponential of a sum. It wants the mean for one token.",
                 also=(
-                    lambda losses, tokens: math.exp(sum(losses)),
                     lambda losses, tokens: np.exp(np.dot(losses, tokens)),
                     lambda losses, tokens: math.e ** sum(_each_times(losses, tokens)),
                 ),
+            ),
+            Mistake(
+                "losses-added-up",
+                lambda losses, tokens: math.exp(sum(losses)),
+                "You take the exponential of the sum of the losses. A loop inside a loop comes to the same: there "
+                "every loss meets every number of tokens. Which number belongs to which loss?",
+            ),
+            Mistake(
+                "rounded",
+                lambda losses, tokens: round(perplexity(losses, tokens), 2),
+                "You round the perplexity. It is wanted as it is.",
+                also=(
+                    lambda losses, tokens: round(perplexity(losses, tokens), 1),
+                    lambda losses, tokens: round(perplexity(losses, tokens)),
+                    lambda losses, tokens: int(perplexity(losses, tokens)),
+                    lambda losses, tokens: round(perplexity(losses, tokens), 3),
+                    lambda losses, tokens: round(perplexity(losses, tokens), 4),
+                ),
+            ),
+            Mistake(
+                "base-ten",
+                lambda losses, tokens: 10 ** math.log(perplexity(losses, tokens)),
+                "The losses are in nats, so the base is e, not 10.",
+            ),
+            Mistake(
+                "first-loss-by-all-tokens",
+                lambda losses, tokens: math.exp(losses[0] * tokens[0] / sum(tokens)),
+                "You divide by the tokens of all batches, and only the first one's loss is in the sum. Is the `return` "
+                "inside the loop?",
+            ),
+            Mistake(
+                "divided-by-losses",
+                lambda losses, tokens: math.exp(sum(_each_times(losses, tokens)) / sum(losses)),
+                "You divide by the sum of the losses. The mean is over tokens: how many are there?",
             ),
             Mistake(
                 "overflow",
@@ -1594,8 +1669,8 @@ def _stop_and_go_on(answer: Callable, arguments: tuple) -> dict[str, Tensor]:
     answer(checkpoint, model, optimizer, generator)
     if not torch.equal(own_state, torch.get_rng_state()):
         raise WrongAnswer(
-            "It sets PyTorch's own generator, from which others draw. The one that was handed over has a method of its "
-            "own for that."
+            "It sets PyTorch's own generator, or draws from it, as others do. The one that was handed over has a "
+            "method of its own that sets it."
         )
     if difference(untouched, checkpoint):
         raise WrongAnswer("You change the checkpoint. It is what is read; the three that come with it are to change.")
