@@ -65,6 +65,7 @@ _PUBLIC = {
         "ORIGINAL",
         "RECIPES",
         "SMALL",
+        "SMALLEST",
         "TUNED",
         "Recipe",
         "find_recipe",

@@ -367,7 +367,7 @@ def batch_independent(subject: Subject) -> float:
 
 
 def padding_invariant(subject: Subject) -> float:
-    """The largest change of a logit when what stands in a source's padding is something else."""
+    """The largest change of a logit when a source's padding is something else, or is not there at all."""
     if not _takes_lengths(subject.model):
         raise DoesNotApply("there is no encoder that takes lengths")
     padded, lengths = _padded(subject)
@@ -376,7 +376,13 @@ def padding_invariant(subject: Subject) -> float:
         row[length:] = row[0]
     with torch.no_grad():
         read = _read_by_decoder(subject, padded, subject.target, lengths)
-        return _apart(read, _read_by_decoder(subject, otherwise, subject.target, lengths))
+        apart = _apart(read, _read_by_decoder(subject, otherwise, subject.target, lengths))
+        for row, length in enumerate(lengths.tolist()):  # each alone: whether rows are moved is another property
+            one = slice(row, row + 1)
+            read = _read_by_decoder(subject, padded[one], subject.target[one], lengths[one])
+            without = subject.model.encoder(padded[one, :length])
+            apart = max(apart, _apart(read, subject.model.decoder(subject.shifted(subject.target[one]), without)[0]))
+        return apart
 
 
 def causal(subject: Subject) -> float:
@@ -622,9 +628,14 @@ def _others(tokens: Tensor, values: Tensor) -> Tensor:
 
 
 def _padded(subject: Subject) -> tuple[Tensor, Tensor]:
-    """The sources cut to several lengths, the shortest first, and padded: (B, S + 1) with lengths (B,)."""
+    """The sources cut to several lengths and padded: (B, S + 1) with lengths (B,).
+
+    The shortest come first, but for the first two: whoever sorts rows and puts them back by the same order, and not by
+    its inverse, would undo a plain reversal.
+    """
     width = subject.source.shape[1]
     lengths = (width // 2 + torch.arange(len(subject.source))).clamp(1, width)
+    lengths[:2] = lengths[:2].flip(0)
     padded = torch.cat([subject.source, subject.source[:, -1:]], dim=1)
     return padded, lengths.to(padded.device)
 
@@ -708,8 +719,8 @@ PROPERTIES = (
     ),
     Property(
         "padding invariance",
-        "What stands in a source's padding makes no difference.",
-        "Other padding changes the logits by {}. Whose last state does the decoder get?",
+        "A padded source is read as the same source without its padding.",
+        "With other padding, or with none, the logits are {} apart. Whose last state does the decoder get?",
         padding_invariant,
         resembles=("batch-first-forgotten", "state-after-padding", "view-for-transpose"),
     ),
@@ -760,7 +771,7 @@ PROPERTIES = (
     Property(
         "the whole source",
         "Every token of the source makes a difference to the logits.",
-        "{} places of the source make no difference at all.",
+        "Places of the source that make no difference at all: {}.",
         reads_the_whole_source,
         resembles=("batch-first-forgotten",),
     ),

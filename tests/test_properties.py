@@ -541,13 +541,13 @@ def encoded(change):
     return subject(healthy)
 
 
-def test_padded_sources_have_several_lengths_the_shortest_first_and_one_token_of_padding_at_least():
+def test_padded_sources_have_several_lengths_in_no_plain_order_and_one_token_of_padding_at_least():
     padded, lengths = properties._padded(subject())
-    assert lengths.tolist() == [4, 5, 6, 7, 8, 9]
+    assert lengths.tolist() == [5, 4, 6, 7, 8, 9]
     assert padded.shape == (6, 10)
     assert torch.equal(padded[:, :9], subject().source)
     long = dataclasses.replace(subject(), source=torch.ones(9, 4).long())
-    assert properties._padded(long)[1].tolist() == [2, 3, 4, 4, 4, 4, 4, 4, 4]
+    assert properties._padded(long)[1].tolist() == [3, 2, 4, 4, 4, 4, 4, 4, 4]
 
 
 @pytest.mark.parametrize(
@@ -556,13 +556,52 @@ def test_padded_sources_have_several_lengths_the_shortest_first_and_one_token_of
         (lambda hidden, source, lengths: hidden, 0, 0),
         (lambda hidden, source, lengths: hidden * 0 + source[:, -1, None], True, 0),
         (lambda hidden, source, lengths: hidden.flip(1), 0, True),
-        (lambda hidden, source, lengths: hidden + lengths.max(), 0, True),
+        (lambda hidden, source, lengths: hidden[:, lengths.argsort(descending=True)], 0, True),
+        (lambda hidden, source, lengths: hidden + (lengths.max() - lengths)[:, None], 0, True),
+        (lambda hidden, source, lengths: hidden + lengths[:, None], True, 0),
     ],
-    ids=["healthy", "reads the padding", "moves rows", "looks at the longest"],
+    ids=["healthy", "reads the padding", "moves rows", "sorts rows", "looks at the longest", "adds the length"],
 )
 def test_padding_and_rows_are_told_apart(change, invariance, independence):
     assert (named("padding invariance").check(encoded(change)) > 1e-6) == invariance
     assert (named("batch independence").check(encoded(change)) > 1e-6) == independence
+
+
+class SortsAndSortsAgain(Encoder):
+    """Puts sorted rows back by the order itself, not by its inverse."""
+
+    def forward(self, source, lengths=None):
+        if lengths is None:
+            return super().forward(source)
+        order = lengths.argsort(descending=True)
+        return super().forward(source[order], lengths[order])[:, order]
+
+
+class ReadsTooLittle(Encoder):
+    def forward(self, source, lengths=None):
+        return super().forward(source, None if lengths is None else (lengths - 1).clamp(min=1))
+
+
+class MasksAndReadsOn(Encoder):
+    """Padding is made zero vectors, over which the state goes on."""
+
+    def forward(self, source, lengths=None):
+        mask = 1 if lengths is None else (torch.arange(source.shape[1]) < lengths[:, None])[..., None]
+        return self.rnn(self.embedding(source) * mask)[1]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "failed"),
+    [
+        (Encoder, ()),
+        (SortsAndSortsAgain, ("batch independence",)),
+        (ReadsTooLittle, ("padding invariance",)),
+        (MasksAndReadsOn, ("padding invariance",)),
+    ],
+)
+def test_encoders_that_use_lengths_wrongly_are_found(encoder, failed):
+    shape = (10, 6, 8, 2, 0.0)
+    assert diagnose(Seq2Seq(encoder(*shape), Decoder(*shape))).failed == failed
 
 
 def test_a_decoder_that_computes_steps_otherwise_is_found():

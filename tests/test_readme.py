@@ -1,5 +1,6 @@
 """The README's numbers are the record's, and what it points to exists."""
 
+import dataclasses
 import json
 import math
 import re
@@ -16,6 +17,7 @@ from right_answers import RIGHT_ANSWERS
 from course_utils import (
     EXACT,
     EXACT_8,
+    SMALLEST,
     TUNED,
     SubstringTask,
     build_model,
@@ -149,6 +151,9 @@ def test_what_was_counted_is_what_the_certificate_says():
     assert f"A network of {certificate.parameters:,} parameters writes the right output for every one" in text
     assert f"of the task's {certificate.inputs:,} inputs" in text
     assert f"leads by at least {certificate.worst_margin:.2f} everywhere" in text
+    smallest = load_certificate(record_path("smallest-length10.json"), record_path("smallest-length10.pt"))
+    assert smallest.exact
+    assert f"known to do the same has {smallest.parameters:,}." in text
     records = [json.loads(each.RECORD.read_text(encoding="utf-8")) for each in (counting, floor)]
     assert {record["hardware"] for record in records} == {"AMD EPYC (family 26, model 2), 1 thread"}
     speed = max(speed for record in records for speed in record["operations a second of one thread"].values())
@@ -185,7 +190,7 @@ def test_the_table_of_exercises_counts_what_is_there():
     assert f"{len(counts)} exercises tell {mistakes} mistakes apart, and are tested to accept {right} other" in text
 
 
-@pytest.mark.parametrize("name", ["exact-length8", "exact-length10"])
+@pytest.mark.parametrize("name", ["exact-length8", "exact-length10", "smallest-length10"])
 def test_the_smallest_exact_networks_are_those_of_their_certificates(name):
     found = load_certificate(record_path(f"{name}.json"), record_path(f"{name}.pt"))
     counted = f"all {found.inputs:,}" if found.complete else f"{found.inputs:,} of {found.task.size:,}"
@@ -212,6 +217,9 @@ def test_what_the_records_say_of_the_recipes_is_so():
     assert (EXACT.emb_dim, EXACT.hidden_dim, EXACT.n_layers, EXACT.batch_size) == (16, 32, 1, 256)
     assert (EXACT.learning_rate, EXACT.length_weight, EXACT.one_cycle) == (0.01, 1.0, True)
     assert "one layer, embeddings of 16 and states of 32" in RECORDS
+    differs = {name: value for name, value in dataclasses.asdict(SMALLEST).items() if value != getattr(EXACT, name)}
+    assert differs == {"name": "smallest", "epochs": 200, "emb_dim": 10, "hidden_dim": 24, "length_weight": 4.0}
+    assert f"embeddings of 10 and states of 24, and takes {SMALLEST.steps:,} such batches" in " ".join(RECORDS.split())
     assert f"`exact` takes {EXACT.steps:,} batches of {EXACT.batch_size}" in " ".join(RECORDS.split())
     assert f"`exact-8` takes {EXACT_8.steps:,}" in " ".join(RECORDS.split())
 

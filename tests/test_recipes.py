@@ -13,6 +13,7 @@ from course_utils import (
     ORIGINAL,
     RECIPES,
     SMALL,
+    SMALLEST,
     TUNED,
     Recipe,
     build_model,
@@ -61,7 +62,9 @@ def test_the_tuned_recipe_trains_the_same_network_in_at_most_64_000_examples():
 def test_the_exact_recipes_are_as_long_as_the_records_say():
     assert (EXACT.steps, EXACT.batch_size, EXACT.length) == (40_000, 256, 10)
     assert (EXACT_8.steps, EXACT_8.batch_size, EXACT_8.length) == (12_000, 256, 8)
-    for recipe, name in ((EXACT, "exact-length10.pt"), (EXACT_8, "exact-length8.pt")):  # the networks that they made
+    assert (SMALLEST.steps, SMALLEST.batch_size, SMALLEST.length) == (200_000, 256, 10)
+    made_by = {EXACT: "exact-length10.pt", EXACT_8: "exact-length8.pt", SMALLEST: "smallest-length10.pt"}
+    for recipe, name in made_by.items():
         made = load_model(record_path(name)).state_dict()
         assert {key: value.shape for key, value in build_model(recipe).state_dict().items()} == {
             key: value.shape for key, value in made.items()
@@ -73,13 +76,14 @@ def test_the_small_recipe_takes_the_steps_that_notebooks_speak_of():
 
 
 def test_recipes_are_found_by_name():
-    recipes = [ORIGINAL, TUNED, FASTEST, EXACT, EXACT_8]
-    assert [find_recipe(name) for name in ("original", "tuned", "fastest", "exact", "exact-8")] == recipes
+    recipes = [ORIGINAL, TUNED, FASTEST, EXACT, EXACT_8, SMALLEST]
+    names = ("original", "tuned", "fastest", "exact", "exact-8", "smallest")
+    assert [find_recipe(name) for name in names] == recipes
     assert recipes == list(RECIPES.values())
 
 
 def test_an_unknown_recipe_is_refused(refused):
-    with refused("no recipe 'nonsense'; the recipes are original, tuned, fastest, exact, exact-8"):
+    with refused("no recipe 'nonsense'; the recipes are original, tuned, fastest, exact, exact-8, smallest"):
         find_recipe("nonsense")
 
 

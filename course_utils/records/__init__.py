@@ -1,6 +1,6 @@
 """Results measured elsewhere and shown in the notebooks, as data: each file says how and on what it was made.
 
-`exact-length8.pt` and `exact-length10.pt` are trained networks; the JSON of the same name is the certificate.
+The `.pt` files, such as `exact-length10.pt`, are trained networks; the JSON of the same name is the certificate.
 """
 
 import json
