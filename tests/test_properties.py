@@ -541,13 +541,13 @@ def encoded(change):
     return subject(healthy)
 
 
-def test_padded_sources_have_several_lengths_in_no_plain_order_and_one_token_of_padding_at_least():
+def test_padded_sources_have_several_lengths_the_shortest_first_and_one_token_of_padding_at_least():
     padded, lengths = properties._padded(subject())
-    assert lengths.tolist() == [5, 4, 6, 7, 8, 9]
+    assert lengths.tolist() == [4, 5, 6, 7, 8, 9]
     assert padded.shape == (6, 10)
     assert torch.equal(padded[:, :9], subject().source)
     long = dataclasses.replace(subject(), source=torch.ones(9, 4).long())
-    assert properties._padded(long)[1].tolist() == [3, 2, 4, 4, 4, 4, 4, 4, 4]
+    assert properties._padded(long)[1].tolist() == [2, 3, 4, 4, 4, 4, 4, 4, 4]
 
 
 @pytest.mark.parametrize(

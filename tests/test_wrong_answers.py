@@ -287,6 +287,20 @@ def draws_the_tokens(model, source, max_length):
     return torch.cat(tokens, dim=1)
 
 
+def first_place(found):
+    """In each row of truth values; where there is none, the eighth, as if no row were longer."""
+    return torch.where(found.any(dim=1), found.long().argmax(dim=1), 8)
+
+
+def written_up_to_eight(tokens):
+    return [row[:n].tolist() for row, n in zip(tokens, first_place(tokens == 0), strict=True)]
+
+
+def right_after_an_error_in_eight(output, target):
+    wrong = output != target
+    return (~wrong)[torch.arange(output.shape[1]) > first_place(wrong)[:, None]].double().mean()
+
+
 def flips_its_own_coins(model, source, target, coins):
     return model(source, target, 0.5)
 
@@ -1548,6 +1562,8 @@ def test_another_experiment_with_a_named_mistake_is_recognised_by_what_it_asks_a
         ("3.4", loss_as_a_number, "a tensor with one number"),
         ("3.4", loss_with_a_frozen_encoder, "No gradient flows back from the loss to encoder"),
         ("3.5", draws_the_tokens, "Does it draw tokens at random"),
+        ("3.6", written_up_to_eight, "here it differs"),
+        ("3.8", right_after_an_error_in_eight, "here it differs"),
         ("3.7", flips_its_own_coins, "Does it flip coins of its own"),
         ("3.5", decodes_in_training_mode, "not left in the mode"),
         ("3.7", lambda model, source, target, coins: print(), "Is a `return` missing"),
