@@ -525,7 +525,7 @@ def test_pytorchs_own_generator_is_not_the_one_to_put_back():
         EXERCISES["4.6"].reference(checkpoint, model, optimizer, generator)
         torch.set_rng_state(checkpoint["generator"])
 
-    assert "PyTorch's own generator, from which others draw" in check("4.6", resume).message
+    assert "sets PyTorch's own generator, or draws from it" in check("4.6", resume).message
 
 
 @pytest.mark.slow
