@@ -1,4 +1,4 @@
-"""Models whose every error is known, and every input, for tests of margins, counts and certificates."""
+"""Models whose every error is known, every input, and an interrupt, for tests of margins, counts and certificates."""
 
 import itertools
 from collections.abc import Callable

@@ -150,7 +150,7 @@ def test_the_network_that_fails_once_is_told_as_it_is():
     weights = record_path("once-wrong-length10.pt")
     certificate = load_certificate(record_path("once-wrong-length10.json"), weights)
     assert (certificate.complete, certificate.errors) == (True, 1)
-    assert f"One of {certificate.parameters:,} fails on [a single input]" in " ".join(README.split())
+    assert f"A network of {certificate.parameters:,} fails on [a single input]" in " ".join(README.split())
     source = torch.tensor(certificate.failures)
     target, written = SubstringTask().solve(source), load_model(weights).generate(source, 8)
     length = int(source[0, 1])

@@ -445,12 +445,30 @@ def test_a_shipped_network_is_the_one_of_its_certificate(name):
     assert recipe["length"] == certificate.length
 
 
+def failures_in_block(certificate: Certificate, number: int) -> list[list[int]]:
+    """Of the failures that were counted, those in the block with this number, from 1 on."""
+    return [
+        failure for failure in certificate.failures if int(certificate.task.index([failure])) // BLOCK == number - 1
+    ]
+
+
+def test_the_network_that_fails_once_fails_there_again():
+    weights = record_path("once-wrong-length10.pt")
+    certificate = load_certificate(record_path("once-wrong-length10.json"), weights)
+    number = 1 + int(certificate.task.index(certificate.failures)) // BLOCK
+    found = count_errors(load_model(weights), certificate.task, shard=(number, certificate.task.size // BLOCK))
+    assert found.failures == certificate.failures == failures_in_block(certificate, number)
+    assert found.worst_margin == pytest.approx(certificate.worst_margin, abs=1e-3)
+    assert failures_in_block(certificate, number - 1) == []
+
+
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_network_makes_no_error_in_a_block_drawn_anew(name):
+def test_a_shipped_network_fails_in_a_block_drawn_anew_only_where_its_certificate_says(name):
     """Another block every time: a failure here would be a counterexample to the certificate."""
     model, certificate = load_model(record_path(f"{name}.pt")), load_certificate(record_path(f"{name}.json"))
     n_blocks = certificate.task.size // BLOCK
-    found = count_errors(model, certificate.task, shard=(random.randint(1, n_blocks), n_blocks))
+    number = random.randint(1, n_blocks)
+    found = count_errors(model, certificate.task, shard=(number, n_blocks))
     assert found.inputs == BLOCK
-    assert found.failures == [failure for failure in certificate.failures if failure in found.failures]
+    assert found.failures == failures_in_block(certificate, number)
     assert found.worst_margin > certificate.worst_margin - certificate.arithmetic_difference

@@ -205,13 +205,12 @@ def _not_yet(
 
 def _made_outside(answer: Callable) -> str:
     """A remark on the tensors, models, optimizers and generators that an answer uses without being given them."""
-    code = getattr(inspect.unwrap(answer), "__code__", None)
-    if code is None:
+    answer = inspect.unwrap(answer)
+    if not inspect.isfunction(answer):
         return ""
     made = (Tensor, nn.Module, torch.optim.Optimizer, torch.Generator)
-    outside = inspect.unwrap(answer).__globals__
-    names = dict.fromkeys(step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL")
-    found = [f"`{name}`" for name in names if isinstance(outside.get(name), made)]
+    names = dict.fromkeys(step.argval for step in dis.get_instructions(answer) if step.opname == "LOAD_GLOBAL")
+    found = [f"`{name}`" for name in names if isinstance(answer.__globals__.get(name), made)]
     if not found:
         return ""
     return f"\nit uses {' and '.join(found)}, made by another cell, where the check hands over its own"
