@@ -559,6 +559,14 @@ def _stepped(subject: Subject, model: nn.Module) -> Any:
         raise DoesNotApply(f"the step and the model do not fit together ({error})") from error
 
 
+def step_is_taken(subject: Subject) -> float:
+    """Whether a step leaves all weights as they were."""
+    model = _set_dropout(subject.model, 0.0).train()
+    before = _copied(model)
+    _stepped(subject, model)
+    return float(all(map(torch.equal, before.parameters(), model.parameters())))
+
+
 def step_starts_clean(subject: Subject) -> float:
     """How far a step leads elsewhere because gradients were left from the one before."""
     model = _set_dropout(subject.model, 0.0).train()
@@ -829,6 +837,13 @@ PROPERTIES = (
         padding_is_neutral,
         of="loss",
         resembles=("padding-in-the-mean",),
+    ),
+    Property(
+        "a step is taken",
+        "A training step moves weights.",
+        "A step leaves all weights as they were. Does it call `optimizer.step()`, and before it `loss.backward()`?",
+        step_is_taken,
+        of="training step",
     ),
     Property(
         "a clean step",

@@ -63,10 +63,10 @@ def test_the_recorded_diagnosis_comes_again(name):
         assert measured == pytest.approx(recorded[failed]["measured"], rel=1e-6)
 
 
-def test_all_properties_but_the_shapes_catch_something():
+def test_all_properties_but_two_catch_an_exhibit():
     named = {name for one in PROPERTIES for name in one.resembles}
     assert named == set(EXHIBITS)
-    assert [one.name for one in PROPERTIES if not one.resembles] == ["shapes"]
+    assert [one.name for one in PROPERTIES if not one.resembles] == ["shapes", "a step is taken"]
 
 
 # The instruments

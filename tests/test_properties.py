@@ -203,7 +203,7 @@ def test_a_step_that_calls_the_model_otherwise_says_nothing_of_it():
 
     diagnosis = diagnose(WithoutCoins(), **FUNCTIONS)
     assert diagnosis.healthy
-    for name in ("a clean step", "the step's loss"):
+    for name in ("a step is taken", "a clean step", "the step's loss"):
         found = finding(diagnosis, name)
         assert found.verdict == "does not apply"
         assert found.sentence.startswith("the step and the model do not fit together (")
@@ -245,6 +245,7 @@ def test_parts_that_are_missing_are_not_examined():
         "padding invariance": "there is no encoder that takes lengths.",
         "neutral padding": "no mark of padding was given (`padding=`): every token of the target counts.",
         "the end counts": "there is no `loss`.",
+        "a step is taken": "there is no `train_step`.",
         "a clean step": "there is no `train_step`.",
         "exact match": "there is no `evaluate`.",
         "free running": "there is no `evaluate`.",
@@ -722,9 +723,40 @@ def test_a_step_from_gradients_that_were_left_leads_elsewhere_by_the_rate_times_
     assert measured == pytest.approx(0.1 / smallest)
 
 
+def zeroed_too_late(optimizer, loss):
+    loss.backward()
+    optimizer.zero_grad()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("go", "others"),
+    [
+        (lambda optimizer, loss: loss.backward(), ()),
+        (lambda optimizer, loss: optimizer.step(), ("a clean step",)),  # it goes by what was left
+        (zeroed_too_late, ()),
+    ],
+    ids=["no step", "no way back", "zeroed too late"],
+)
+def test_a_step_that_leaves_all_weights_as_they_were_is_found(go, others):
+    def step(model, optimizer, source, target):
+        loss = token_loss(model(source, target, 1.0), target)
+        go(optimizer, loss)
+        return loss
+
+    diagnosis = diagnose(build_model(SMALL), loss=token_loss, train_step=step)
+    assert diagnosis.failed == ("a step is taken", *others)
+
+
+def test_a_step_need_not_move_all_weights():
+    frozen = subject(train_step=train_step)
+    frozen.model.encoder.requires_grad_(False)
+    assert named("a step is taken").check(frozen) == 0
+
+
 def test_a_step_may_drop_out_what_it_likes():
     model = properties.redrawn(build_model(dataclasses.replace(SMALL, n_layers=2, dropout=0.5)))
-    for name in ("a clean step", "the step's loss"):
+    for name in ("a step is taken", "a clean step", "the step's loss"):
         assert named(name).check(subject(model, train_step=train_step, loss=token_loss)) < 1e-9
 
 
@@ -902,10 +934,10 @@ def test_each_property_gets_the_model_as_it_came(monkeypatch):
 
 def test_properties_have_names_of_their_own_and_say_what_was_measured():
     assert len({one.name for one in PROPERTIES}) == len(PROPERTIES) >= 10
-    kinds = ["model"] * 12 + ["loss"] * 5 + ["training step"] * 2 + ["evaluation"] * 3
+    kinds = ["model"] * 12 + ["loss"] * 5 + ["training step"] * 3 + ["evaluation"] * 3
     assert [one.of for one in PROPERTIES] == kinds
     for one in PROPERTIES:
-        assert "{}" in one.finding or one.name in ("shapes", "determinism", "free logits")
+        assert "{}" in one.finding or one.name in ("shapes", "determinism", "free logits", "a step is taken")
         assert one.holds.endswith(".")
         assert one.check.__doc__
 
