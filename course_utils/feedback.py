@@ -13,20 +13,24 @@ from .training import train_step
 from .verification import count_errors
 
 FED_BACK_AT_ONCE = 128  # failures in a batch, and as many fresh examples
-FIRST_RATE = 2e-3  # of learning from them
+RATE = 2e-3  # the first rate of learning from them
 
 
-def feed_back(model: Seq2Seq, task: SubstringTask, failures: list[list[int]], *, steps: int, seed: int) -> None:
+def feed_back(
+    model: Seq2Seq, task: SubstringTask, failures: list[list[int]], *, steps: int, seed: int, rate: float = RATE
+) -> None:
     """Go on training a model: half of every batch are fresh examples, half are drawn from inputs that it failed on.
 
     Fresh examples alone would hardly contain what is left to learn; failures alone would make it forget the rest.
-    The rate falls to 0. Of the fresh ones, long substrings are drawn more often.
+    The rate falls to 0. A network that fails on next to nothing takes a lower one than the usual, and more steps: where
+    gradients have nearly vanished, Adam's steps are as long as ever, and new mistakes come. Of the fresh examples, long
+    substrings are drawn more often.
     """
     if not failures:
         raise InputError("There are no failures to learn from.")
     generator = torch.Generator().manual_seed(seed)
     failing = task.validate(failures)
-    optimizer = torch.optim.Adam(model.parameters(), lr=FIRST_RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end_factor=0.0, total_iters=steps)
     for fresh, _ in batches(task, FED_BACK_AT_ONCE, steps, generator, length_weight=1.0):
         again = failing[torch.randint(len(failing), (FED_BACK_AT_ONCE,), generator=generator)]
@@ -35,16 +39,18 @@ def feed_back(model: Seq2Seq, task: SubstringTask, failures: list[list[int]], *,
         falling.step()
 
 
-def train_to_zero(model: Seq2Seq, task: SubstringTask, *, rounds: int = 20, steps: int = 300) -> list[Certificate]:
+def train_to_zero(
+    model: Seq2Seq, task: SubstringTask, *, rounds: int = 20, steps: int = 300, rate: float = RATE
+) -> list[Certificate]:
     """Count, feed the failures back, count again, until none is left or the rounds are over: every count, in order.
 
     The failures of every count so far are fed back, as far as its certificate keeps them: its first thousand. Those of
-    the last count alone would let the earlier ones be forgotten. `steps` are those of each round; its number is their
-    seed.
+    the last count alone would let the earlier ones be forgotten. `steps` and `rate` are those of each round,
+    whose number is their seed.
     """
     certificates = [count_errors(model, task)]
     while certificates[-1].errors and len(certificates) <= rounds:
         found = [failure for certificate in certificates for failure in certificate.failures]
-        feed_back(model, task, found, steps=steps, seed=len(certificates))
+        feed_back(model, task, found, steps=steps, seed=len(certificates), rate=rate)
         certificates.append(count_errors(model, task))
     return certificates

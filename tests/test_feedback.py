@@ -50,12 +50,12 @@ def test_one_interrupt_ends_the_loop_in_any_count(number, four, monkeypatch):
     assert trained == list(range(1, number))
 
 
-def test_each_round_draws_other_examples_and_takes_the_steps_asked_for(four, monkeypatch):
+def test_each_round_draws_other_examples_and_takes_the_steps_and_the_rate_asked_for(four, monkeypatch):
     rounds = []
-    monkeypatch.setattr(feedback, "feed_back", lambda *_, steps, seed: rounds.append((steps, seed)))
+    monkeypatch.setattr(feedback, "feed_back", lambda *_, steps, seed, rate: rounds.append((steps, seed, rate)))
     train_to_zero(build_model(four), SubstringTask(4), rounds=3)
-    train_to_zero(build_model(four), SubstringTask(4), rounds=1, steps=7)
-    assert rounds == [(300, 1), (300, 2), (300, 3), (7, 1)]
+    train_to_zero(build_model(four), SubstringTask(4), rounds=1, steps=7, rate=1e-4)
+    assert rounds == [(300, 1, 2e-3), (300, 2, 2e-3), (300, 3, 2e-3), (7, 1, 1e-4)]
 
 
 def test_all_failures_found_so_far_are_fed_back(four, monkeypatch):
@@ -103,7 +103,8 @@ def test_the_rate_of_feeding_back_falls_to_nothing(four, monkeypatch):
         lambda model, optimizer, *_: (rates.append(optimizer.param_groups[0]["lr"]), optimizer.step()),
     )
     feed_back(build_model(four), SubstringTask(4), [[0, 2, 9, 9]], steps=4, seed=0)
-    assert rates == pytest.approx([2e-3, 1.5e-3, 1e-3, 5e-4])
+    feed_back(build_model(four), SubstringTask(4), [[0, 2, 9, 9]], steps=2, seed=0, rate=0.1)
+    assert rates == pytest.approx([2e-3, 1.5e-3, 1e-3, 5e-4, 0.1, 0.05])
 
 
 def test_the_fresh_half_is_drawn_by_length(four, monkeypatch):

@@ -403,7 +403,10 @@ def test_an_interrupted_comparison_says_so(exact_four, monkeypatch):
     assert refusal(lambda: tool.holds("four", 1)) == "Interrupted: nothing was compared."
 
 
-@pytest.mark.parametrize(("held", "status"), [((True, True), 0), ((True, False), 1), ((False, True), 1)])
+@pytest.mark.parametrize(
+    ("held", "status"),
+    [((True, True, True), 0), ((True, True, False), 1), ((True, False, True), 1), ((False, True, True), 1)],
+)
 def test_verify_fails_where_one_network_does(held, status, monkeypatch):
     tool, asked = load("verify"), []
     answers = iter(held)
@@ -411,4 +414,4 @@ def test_verify_fails_where_one_network_does(held, status, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         tool.main()
     assert int(stopped.value.code) == status
-    assert asked == [("exact-length8", 1), ("exact-length10", 243)]
+    assert asked == [("exact-length8", 1), ("exact-length10", 243), ("mended-length10", 243)]

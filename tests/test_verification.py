@@ -445,6 +445,17 @@ def test_a_shipped_network_is_the_one_of_its_certificate(name):
     assert recipe["length"] == certificate.length
 
 
+def test_the_mended_network_is_the_one_that_failed_once_with_its_failure_fed_back():
+    """How it was made stands in its checkpoint; that it was made so shows in weights that have hardly moved."""
+    mended = load_checkpoint(record_path("mended-length10.pt"))
+    before = load_checkpoint(record_path("once-wrong-length10.pt"))
+    failures = load_certificate(record_path("once-wrong-length10.json")).failures
+    assert mended["fed_back"] == {"failures": failures, "steps": 10_000, "rate": 2e-4, "seed": 1}
+    assert (mended["recipe"], mended["seed"]) == (before["recipe"], before["seed"])
+    apart = [(mended["model"][name] - weights).abs().max().item() for name, weights in before["model"].items()]
+    assert 0.08 < max(apart) < 0.09
+
+
 def failures_in_block(certificate: Certificate, number: int) -> list[list[int]]:
     """Of the failures that were counted, those in the block with this number, from 1 on."""
     return [
