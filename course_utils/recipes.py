@@ -181,9 +181,9 @@ EXACT = dataclasses.replace(
 )
 # The same network on sources of eight numbers, whose inputs any laptop counts.
 EXACT_8 = dataclasses.replace(EXACT, name="exact-8", epochs=12, length=8)
-# Less than half as many parameters, 4,918, and five times as many steps: it fails on a single one of all inputs. This
-# one, too, is for looking at, not for the command line.
-SMALLEST = dataclasses.replace(EXACT, name="smallest", epochs=200, emb_dim=10, hidden_dim=22, length_weight=4.0)
+# Less than half as many parameters, 4,250, and five times as many steps. When the failures that are left are fed back,
+# it makes no error, either. This one, too, is for looking at, not for the command line.
+SMALLEST = dataclasses.replace(EXACT, name="smallest", epochs=200, emb_dim=10, hidden_dim=20, length_weight=3.0)
 RECIPES = {recipe.name: recipe for recipe in (ORIGINAL, TUNED, FASTEST, EXACT, EXACT_8)}
 
 

@@ -77,7 +77,8 @@ def test_a_name_that_is_not_there_says_so():
 
 
 def test_a_record_that_is_not_there_says_which_are(refused):
-    there = "exact-length10, exact-length8, (gpu, )?mended-length10, museum, once-wrong-length10, outside, recipes"
+    there = "exact-length10, exact-length8, (gpu, )?mended-length10, museum, once-wrong-length10, outside, recipes, "
+    there += "smallest-length10"
     with refused(f"no record 'recipe': name one of {there}"):
         course_utils.load_record("recipe")
 

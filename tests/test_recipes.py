@@ -63,7 +63,7 @@ def test_the_exact_recipes_are_as_long_as_the_records_say():
     assert (EXACT.steps, EXACT.batch_size, EXACT.length) == (40_000, 256, 10)
     assert (EXACT_8.steps, EXACT_8.batch_size, EXACT_8.length) == (12_000, 256, 8)
     assert (SMALLEST.steps, SMALLEST.batch_size, SMALLEST.length) == (200_000, 256, 10)
-    made_by = {EXACT: "exact-length10.pt", EXACT_8: "exact-length8.pt", SMALLEST: "once-wrong-length10.pt"}
+    made_by = {EXACT: "exact-length10.pt", EXACT_8: "exact-length8.pt", SMALLEST: "smallest-length10.pt"}
     for recipe, name in made_by.items():
         made = load_model(record_path(name)).state_dict()
         assert {key: value.shape for key, value in build_model(recipe).state_dict().items()} == {

@@ -405,7 +405,7 @@ def test_an_interrupted_comparison_says_so(exact_four, monkeypatch):
 
 @pytest.mark.parametrize(
     ("held", "status"),
-    [((True, True, True), 0), ((True, True, False), 1), ((True, False, True), 1), ((False, True, True), 1)],
+    [((True, True, True, True), 0), *((tuple(place != wrong for place in range(4)), 1) for wrong in range(4))],
 )
 def test_verify_fails_where_one_network_does(held, status, monkeypatch):
     tool, asked = load("verify"), []
@@ -414,4 +414,9 @@ def test_verify_fails_where_one_network_does(held, status, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         tool.main()
     assert int(stopped.value.code) == status
-    assert asked == [("exact-length8", 1), ("exact-length10", 243), ("mended-length10", 243)]
+    assert asked == [
+        ("exact-length8", 1),
+        ("exact-length10", 243),
+        ("mended-length10", 243),
+        ("smallest-length10", 243),
+    ]
