@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from .certificates import Certificate
@@ -28,6 +30,8 @@ def feed_back(
     """
     if not failures:
         raise InputError("There are no failures to learn from.")
+    if not 0 < rate < math.inf:
+        raise InputError(f"The rate of feeding back is finite and above 0, not {rate}.")
     generator = torch.Generator().manual_seed(seed)
     failing = task.validate(failures)
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)

@@ -119,3 +119,9 @@ def test_the_fresh_half_is_drawn_by_length(four, monkeypatch):
 def test_without_failures_there_is_nothing_to_feed_back(four, refused):
     with refused("no failures"):
         feed_back(build_model(four), SubstringTask(4), [], steps=1, seed=0)
+
+
+@pytest.mark.parametrize("rate", [0, -1e-3, float("nan"), float("inf")])
+def test_a_rate_that_leads_nowhere_is_refused(rate, four, refused):
+    with refused(f"finite and above 0, not {rate}"):
+        feed_back(build_model(four), SubstringTask(4), [[0, 2, 9, 9]], steps=1, seed=0, rate=rate)
